@@ -1,0 +1,73 @@
+"""cryosway: from cryo-EM particle images to a conformational landscape.
+
+>>> import cryosway as cs
+>>> callable(cs.read_particles)
+True
+
+The public API is this page; names are imported when first used, so that ``import cryosway``
+costs milliseconds. Everything a method makes is a job folder, opened again with `open_job`.
+"""
+
+import sys
+from typing import TYPE_CHECKING
+
+from cryosway._errors import CryoswayError, CryoswayWarning
+from cryosway._lazy import FunctionFirstPackage, lazy_attributes
+from cryosway._version import __version__
+
+if TYPE_CHECKING:
+    from cryosway.engine import show_messages
+    from cryosway.jobs import Job, open_job, write_volumes
+    from cryosway.landscape import landscape
+    from cryosway.methods import backproject, demo, inspect, linear, prepare, run
+    from cryosway.particles import Particles, read_particles
+    from cryosway.report import report
+    from cryosway.simulate import simulate
+    from cryosway.validate import auc_fsc, fsc
+
+__all__ = [
+    "CryoswayError",
+    "CryoswayWarning",
+    "Job",
+    "Particles",
+    "__version__",
+    "auc_fsc",
+    "backproject",
+    "demo",
+    "fsc",
+    "inspect",
+    "landscape",
+    "linear",
+    "open_job",
+    "prepare",
+    "read_particles",
+    "report",
+    "run",
+    "show_messages",
+    "simulate",
+    "write_volumes",
+]
+
+_PUBLIC = {
+    "Job": "cryosway.jobs",
+    "Particles": "cryosway.particles",
+    "auc_fsc": "cryosway.validate",
+    "backproject": "cryosway.methods",
+    "demo": "cryosway.methods",
+    "fsc": "cryosway.validate",
+    "inspect": "cryosway.methods",
+    "landscape": "cryosway.landscape",
+    "linear": "cryosway.methods",
+    "open_job": "cryosway.jobs",
+    "prepare": "cryosway.methods",
+    "read_particles": "cryosway.particles",
+    "report": "cryosway.report",
+    "run": "cryosway.methods",
+    "show_messages": "cryosway.engine",
+    "simulate": "cryosway.simulate",
+    "write_volumes": "cryosway.jobs",
+}
+
+__function_names__ = frozenset(_PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, _PUBLIC)
+sys.modules[__name__].__class__ = FunctionFirstPackage

@@ -1,0 +1,128 @@
+"""The table of commands. A new method is one line here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+METHODS = "cryosway.methods"
+OPTIONS = "cryosway.methods._options"
+ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
+
+Source = Literal["particles", "structures", "job", "none"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the command line, which calls one function.
+
+    Attributes
+    ----------
+    name : str
+        As typed.
+    target : str
+        "module:function"; imported when the command runs.
+    summary : str
+        The line in ``cryosway --help``.
+    source : str
+        What the first argument is: particles (files, read before the call), structures (files),
+        job (a folder), or none.
+    options : str, optional
+        "module:Model", the pydantic model of its options, which is shown as help without
+        importing the function; without one, the keyword arguments of the function's signature
+        are the options and its docstring is their help.
+    controls : tuple of str
+        Which shared options it takes besides ``--out``.
+    out : Path, optional
+        The default of ``--out``; ``...`` where it must be given and None where there is none.
+    """
+
+    name: str
+    target: str
+    summary: str
+    source: Source = "particles"
+    options: str | None = None
+    controls: tuple[str, ...] = ALL_CONTROLS
+    out: Any = ...
+
+
+COMMANDS = (
+    Command(
+        "demo",
+        f"{METHODS}:demo",
+        "The whole pipeline on built-in data, in minutes on a laptop.",
+        source="none",
+        options=f"{OPTIONS}:DemoOptions",
+        out=Path("demo"),
+    ),
+    Command(
+        "run",
+        f"{METHODS}:run",
+        "All of it with sensible decisions: from particles to one report.",
+        options=f"{OPTIONS}:RunOptions",
+    ),
+    Command(
+        "inspect",
+        f"{METHODS}:inspect",
+        "What is in these files; are poses, CTF and sign right? A quick map.",
+        options=f"{OPTIONS}:InspectOptions",
+    ),
+    Command(
+        "prepare",
+        f"{METHODS}:prepare",
+        "Crop, downsample, normalise and whiten into a float16 MRC stack and STAR.",
+        options=f"{OPTIONS}:PrepareOptions",
+    ),
+    Command(
+        "backproject",
+        f"{METHODS}:backproject",
+        "The consensus map, its half-maps, FSC and local resolution.",
+        options=f"{OPTIONS}:BackprojectOptions",
+    ),
+    Command(
+        "linear",
+        f"{METHODS}:linear",
+        "Mean plus components by expectation–maximisation; maps along the latents.",
+        options=f"{OPTIONS}:LinearOptions",
+    ),
+    Command(
+        "landscape",
+        "cryosway.landscape:landscape",
+        "Principal directions, clusters, UMAP, and the maps along them.",
+        source="job",
+        options=f"{OPTIONS}:LandscapeOptions",
+        controls=(),
+        out=None,
+    ),
+    Command(
+        "volumes",
+        "cryosway.cli._volumes:volumes",
+        "Density maps at chosen latents or particles of a job.",
+        source="job",
+        controls=(),
+    ),
+    Command(
+        "report",
+        "cryosway.report:report",
+        "One self-contained HTML page of what a job found.",
+        source="job",
+        options=f"{OPTIONS}:ReportOptions",
+        controls=(),
+        out=None,
+    ),
+    Command(
+        "simulate",
+        "cryosway.simulate:simulate",
+        "Particle images of atomic models, trajectories or maps, with known truth.",
+        source="structures",
+        options="cryosway.simulate._options:SimulateOptions",
+        controls=("overwrite",),
+    ),
+    Command(
+        "doctor",
+        "cryosway.cli._doctor:doctor",
+        "Versions, devices, memory, disk speed; what is missing and how to get it.",
+        source="none",
+        controls=(),
+        out=None,
+    ),
+)

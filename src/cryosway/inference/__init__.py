@@ -1,0 +1,71 @@
+"""From particles to latents and maps: streaming, posteriors, EM and latent kernels."""
+
+from cryosway.inference._consensus import (
+    Consensus,
+    accumulate_consensus,
+    fit_consensus,
+    signal_power_in_mask,
+    solve_consensus,
+    split_halves,
+    weigh_shells,
+)
+from cryosway.inference._expectation_maximisation import (
+    Setting,
+    Step,
+    accumulate_step,
+    infer_all,
+    normalise_basis,
+    solve_step,
+    start_basis,
+    subspace_overlap,
+    update_contrast_sd,
+)
+from cryosway.inference._image_source import (
+    Batch,
+    ImageSource,
+    NoiseModel,
+    ShellSums,
+    total_power,
+)
+from cryosway.inference._latent_kernel import (
+    BANDWIDTHS,
+    LatentKernel,
+    MixtureFit,
+    ShellMixture,
+)
+from cryosway.inference._posterior import GaussianPosterior, gram_matrices, infer_posterior
+from cryosway.inference._residual_noise import estimate_noise
+from cryosway.inference._simulated_null import SimulatedNull
+
+__all__ = [
+    "BANDWIDTHS",
+    "Batch",
+    "Consensus",
+    "GaussianPosterior",
+    "ImageSource",
+    "LatentKernel",
+    "MixtureFit",
+    "NoiseModel",
+    "Setting",
+    "ShellMixture",
+    "ShellSums",
+    "SimulatedNull",
+    "Step",
+    "accumulate_consensus",
+    "accumulate_step",
+    "estimate_noise",
+    "fit_consensus",
+    "gram_matrices",
+    "infer_all",
+    "infer_posterior",
+    "normalise_basis",
+    "signal_power_in_mask",
+    "solve_consensus",
+    "solve_step",
+    "split_halves",
+    "start_basis",
+    "subspace_overlap",
+    "total_power",
+    "update_contrast_sd",
+    "weigh_shells",
+]

@@ -1,0 +1,221 @@
+"""Particles as whitened Fourier slices, streamed in batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cryosway._errors import CryoswayError
+from cryosway.engine import available_memory_bytes
+from cryosway.optics import CtfParams, compute_ctf, fft2_half, make_disc, shift_images
+from cryosway.particles import Particles
+from cryosway.volumes import Slices
+
+_BATCH_BYTES = 48 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some images: which they are, their data, and their optics group (0, 1, …)."""
+
+    index: NDArray[np.int64]
+    slices: Slices
+    group: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseModel:
+    """Noise power of the images' transforms per optics group and rounded shell.
+
+    Attributes
+    ----------
+    power
+        Shape (G, shells), float64: E|noise(k)|² of the unnormalised transform.
+    """
+
+    power: NDArray[np.float64]
+
+    def amplitude(self, shell: Tensor) -> Tensor:
+        """√power at the given shells, shape (G, P), float32."""
+        root = torch.from_numpy(np.sqrt(self.power)).to(torch.float32)
+        return root[:, shell.clamp(max=root.shape[1] - 1)]
+
+
+@final
+class ImageSource:
+    """Streams particles as `Slices` on a disc, centred and, given a noise model, whitened.
+
+    Images are read and transformed batch by batch; where the whole set fits in `cache_bytes`
+    its packed coefficients are kept, and later passes cost no reading.
+
+    Parameters
+    ----------
+    particles
+        With poses.
+    radius
+        Largest |k|, Fourier pixels, at most D/2 − 1.
+    sign
+        +1 where the protein is white, −1 where it is dark; scalar or shape (N,).
+    noise
+        The whitening; none leaves the data as they are.
+    cache_bytes
+        Memory to spend on keeping the data between passes.
+
+    Attributes
+    ----------
+    radius
+        As given: the largest |k| on the common grid, that of the coarsest pixel.
+    disc
+        The points in use of each image; smaller where a finer pixel would reach beyond `radius`.
+    """
+
+    def __init__(
+        self,
+        particles: Particles,
+        radius: int,
+        *,
+        sign: float | NDArray[np.float64] = 1.0,
+        noise: NoiseModel | None = None,
+        cache_bytes: int = 1 << 29,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if particles.box % 2:
+            msg = (
+                f"the images have an odd box of {particles.box} px: run cryosway prepare with an "
+                "even --box first"
+            )
+            raise CryoswayError(msg)
+        self.particles = particles
+        self.device = torch.device(device)
+        self.radius = radius
+        self.noise = noise
+        self.signs = np.broadcast_to(np.asarray(sign, np.float32), (len(particles),))
+        table = particles.ctf
+        codes, self.groups = table["optics_group"].factorize(sort=True)
+        self.group = torch.from_numpy(np.asarray(codes, np.int64))
+        self.ctf = CtfParams.from_table(table)
+        pixel_size = table["pixel_size"].to_numpy(np.float64)
+        self.pixel_size = float(np.max(pixel_size))
+        # A finer pixel reaches higher frequencies: its k are longer on the common grid.
+        self._scale = self.pixel_size / pixel_size
+        self.disc = make_disc(particles.box, int(radius / self._scale.max() + 1e-6))
+        rotations = particles.rotations * self._scale[:, None, None]
+        self.rotations = torch.from_numpy(rotations.astype(np.float32))
+        self.shifts_px = torch.from_numpy(particles.shifts / pixel_size[:, None])
+        points = len(self.disc.points)
+        self.points = self.disc.points.to(torch.float32)
+        self.batch = int(max(16, min(1024, _BATCH_BYTES // (points * 24))))
+        wanted = len(particles) * points * 12
+        self._keep = wanted <= min(cache_bytes, available_memory_bytes() // 3)
+        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def with_noise(self, noise: NoiseModel) -> "ImageSource":
+        """The same images whitened by another noise model; shares what is cached."""
+        other = object.__new__(ImageSource)
+        other.__dict__.update(self.__dict__)
+        other.noise = noise
+        return other
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+    def batches(self, index: NDArray[np.int64] | None = None) -> Iterator[Batch]:
+        """Stream all images, or those with the given row numbers, in batches."""
+        if index is None:
+            for start in range(0, len(self), self.batch):
+                rows = np.arange(start, min(start + self.batch, len(self)))
+                yield self._whiten(rows, *self._packed_block(start, rows))
+            return
+        for start in range(0, len(index), self.batch):
+            rows = np.asarray(index[start : start + self.batch], np.int64)
+            yield self._whiten(rows, *self._packed_rows(rows))
+
+    def _packed_block(self, start: int, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        if start not in self._cache:
+            packed = self._load(rows)
+            if not self._keep:
+                return packed
+            self._cache[start] = packed
+        return self._cache[start]
+
+    def _packed_rows(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        if not self._keep:
+            return self._load(rows)
+        values = torch.empty(len(rows), len(self.points), dtype=torch.complex64)
+        filters = torch.empty(len(rows), len(self.points))
+        blocks = rows // self.batch
+        for block in np.unique(blocks):
+            start = int(block) * self.batch
+            whole = np.arange(start, min(start + self.batch, len(self)))
+            kept = self._packed_block(start, whole)
+            here = np.flatnonzero(blocks == block)
+            at = torch.from_numpy(rows[here] - start)
+            values[here], filters[here] = kept[0][at], kept[1][at]
+        return values, filters
+
+    def _load(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        images = torch.from_numpy(self.particles.images(rows) * self.signs[rows, None, None])
+        if not bool(torch.isfinite(images).all()):
+            bad = int(rows[int((~torch.isfinite(images).flatten(1).all(1)).nonzero()[0])])
+            msg = f"image {bad + 1} of the data set holds NaN or infinite pixels: remove it"
+            raise CryoswayError(msg)
+        at = torch.from_numpy(rows)
+        transform = fft2_half(images)
+        shifts = self.shifts_px[at]
+        if bool((shifts != 0).any()):
+            transform = shift_images(transform, shifts)
+        values = self.disc.pack(transform)
+        return values, compute_ctf(self.disc.frequencies, self.ctf[at])
+
+    def _whiten(self, rows: NDArray[np.int64], values: Tensor, filters: Tensor) -> Batch:
+        at = torch.from_numpy(rows)
+        group = self.group[at]
+        if self.noise is not None:
+            gain = 1 / self.noise.amplitude(self.disc.shell)[group]
+            values, filters = values * gain, filters * gain
+        moved = (t.to(self.device) for t in (values, filters, self.rotations[at], self.points))
+        return Batch(rows, Slices(*moved), group)
+
+
+def total_power(source: ImageSource, limit: int = 4000) -> NoiseModel:
+    """Mean power of the images per group and shell: an upper bound of the noise."""
+    plain = source.with_noise(None) if source.noise is not None else source  # type: ignore[arg-type]
+    count = min(limit, len(source))
+    index = np.unique(np.linspace(0, len(source) - 1, count).astype(np.int64))
+    sums = ShellSums(len(source.groups), source.disc.radius + 1, source.disc.shell)
+    for batch in plain.batches(index):
+        sums.add(batch.slices.values.abs().square().cpu(), batch.group)
+    return NoiseModel(sums.mean())
+
+
+@final
+class ShellSums:
+    """Running means per optics group and shell of a quantity on the points of a disc."""
+
+    def __init__(self, groups: int, shells: int, shell: Tensor) -> None:
+        self._sums = torch.zeros(groups, shells, dtype=torch.float64)
+        self._counts = torch.zeros(groups, shells, dtype=torch.float64)
+        self._shell = shell
+        self._points = torch.bincount(shell, minlength=shells).double()
+
+    def add(self, values: Tensor, group: Tensor) -> None:
+        """Add values of shape (n, P), of images in optics groups (n,)."""
+        per_image = torch.zeros(len(values), self._sums.shape[1], dtype=values.dtype)
+        per_image.index_add_(1, self._shell, values)
+        self._sums.index_add_(0, group, per_image.double())
+        self._counts.index_add_(0, group, self._points.expand(len(values), -1))
+
+    def mean(self) -> NDArray[np.float64]:
+        """Shape (G, shells); a group without images gets the mean of the others."""
+        overall = self._sums.sum(0) / self._counts.sum(0).clamp(min=1)
+        means = torch.where(self._counts > 0, self._sums / self._counts.clamp(min=1), overall)
+        # A zero would divide: a shell outside the data (as after a band limit) gets its neighbour.
+        floor = 1e-6 * means.amax(dim=1, keepdim=True).clamp(min=1e-20)
+        return np.asarray(torch.maximum(means, floor).numpy())

@@ -1,0 +1,162 @@
+"""Maps at a point of latent space: kernel-weighted backprojection of the particles around it.
+
+For each of several bandwidths, every particle counts with exp(−d² / 2h²), where
+d² = (z − z_i)ᵀ Λ_i (z − z_i) is its distance in units of its own posterior precision Λ_i. A narrow
+kernel has little bias and much noise, a wide one the opposite, and which is right depends on the
+frequency and on how much the region moves; so the maps are combined per shell (and region) with
+the weights that best predict the *other* half-set's narrowest, least biased map.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cryosway.inference._image_source import ImageSource
+from cryosway.inference._posterior import GaussianPosterior
+from cryosway.optics import fft3_half, frequency_radius, ifft3_half
+from cryosway.volumes import NormalEquations
+
+FloatArray = NDArray[np.float64]
+BANDWIDTHS = (0.7, 1.2, 2.0, 3.5, 6.0)
+_SMALLEST_WEIGHT = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class LatentKernel:
+    """Who counts how much at a point of latent space.
+
+    Attributes
+    ----------
+    posterior
+        Of all N particles.
+    half
+        Shape (N,), 0 or 1.
+    bandwidths
+        h of each kernel, in posterior standard deviations, from narrow to wide.
+    """
+
+    posterior: GaussianPosterior
+    half: Tensor
+    bandwidths: Sequence[float] = BANDWIDTHS
+
+    def distances(self, z: FloatArray) -> FloatArray:
+        """d² of every particle to latent z, shape (N,)."""
+        away = self.posterior.mean - z
+        whitened = np.linalg.solve(np.linalg.cholesky(self.posterior.covariance), away[..., None])
+        return np.asarray(np.square(whitened[..., 0]).sum(-1))
+
+    def weights(self, z: FloatArray) -> FloatArray:
+        """Weight of every particle for each bandwidth, shape (N, B), in [0, 1]."""
+        d2 = self.distances(z)[:, None]
+        weights = np.exp(-0.5 * d2 / np.square(self.bandwidths))
+        return np.where(weights < _SMALLEST_WEIGHT, 0.0, weights)
+
+    def accumulate(self, source: ImageSource, z: FloatArray) -> tuple[NormalEquations, FloatArray]:
+        """Accumulate all bandwidths in one pass over the particles in reach.
+
+        Returns
+        -------
+        The normal equations (B channels, two halves), and the weights (N, B).
+        """
+        weights = self.weights(z)
+        reached = np.flatnonzero(weights[:, -1] > 0)
+        equations = NormalEquations(
+            source.radius, len(self.bandwidths), parts=2, coupled=False, device=source.device
+        )
+        contrast = self.posterior.contrast
+        power = contrast**2 + self.posterior.contrast_variance
+        for batch in source.batches(reached):
+            rows = batch.index
+            first = torch.from_numpy(weights[rows] * contrast[rows, None])
+            second = torch.from_numpy(weights[rows] * power[rows, None])
+            equations.add(batch.slices, first, second, self.half[torch.from_numpy(rows)])
+        return equations, weights
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ShellMixture:
+    """Weights that combine candidate maps, per shell and region.
+
+    Attributes
+    ----------
+    gains
+        Shape (regions, candidates, shells).
+    regions
+        Shape (regions, D, D, D): soft masks that add up to the solvent mask.
+    """
+
+    gains: Tensor
+    regions: Tensor
+
+    def combine(self, candidates: Tensor) -> Tensor:
+        """Combine candidate maps (B, D, D, D) into one, masked."""
+        shell = frequency_radius(candidates.shape[-1], candidates.device).round().long()
+        shell = shell.clamp(max=self.gains.shape[-1] - 1)
+        total = torch.zeros_like(fft3_half(candidates[0]))
+        for gains, region in zip(self.gains, self.regions, strict=True):
+            for gain, candidate in zip(gains, candidates, strict=True):
+                if bool((gain != 0).any()):
+                    total += fft3_half(candidate * region) * gain[shell]
+        return ifft3_half(total)
+
+
+@final
+class MixtureFit:
+    """Least squares for a `ShellMixture`, from pairs of half-set candidates at several latents.
+
+    In every shell the weights minimise |Σ_b g_b X_b − Y|², where X are one half-set's candidates
+    and Y is the other's narrowest map: unbiased, and with noise that is independent of X.
+    """
+
+    def __init__(self, regions: Tensor, candidates: int, shells: int) -> None:
+        size = len(regions) * candidates
+        self._regions, self._candidates, self._shells = regions, candidates, shells
+        self._normal = torch.zeros(shells, size, size, dtype=torch.float64)
+        self._right = torch.zeros(shells, size, dtype=torch.float64)
+        shell = frequency_radius(regions.shape[-1], regions.device).round().long().flatten()
+        self._inside = shell < shells
+        self._shell = shell[self._inside]
+
+    def _features(self, candidates: Tensor) -> Tensor:
+        stacked = torch.cat([fft3_half(candidates * region) for region in self._regions])
+        return torch.view_as_real(stacked.flatten(1)[:, self._inside]).flatten(2)
+
+    def add(self, candidates: Tensor, target: Tensor) -> None:
+        """Add one half's candidates (B, D, D, D) and the other half's target (D, D, D)."""
+        x = self._features(candidates).double()
+        mask = self._regions.sum(0)
+        y = torch.view_as_real(fft3_half(target * mask).flatten()[self._inside]).double()
+        for i in range(len(x)):
+            right = (x[i] * y).sum(-1)
+            self._right[:, i].index_add_(0, self._shell, right)
+            for j in range(i + 1):
+                product = torch.zeros(self._shells, dtype=torch.float64)
+                product.index_add_(0, self._shell, (x[i] * x[j]).sum(-1))
+                self._normal[:, i, j] += product
+                if i != j:
+                    self._normal[:, j, i] += product
+
+    def solve(self, spread: int = 1, ridge: float = 0.02) -> ShellMixture:
+        """Weights per shell, each pooled with `spread` shells on either side."""
+        normal, right = _pool(self._normal, spread), _pool(self._right, spread)
+        scale = normal.diagonal(dim1=1, dim2=2).clamp(min=1e-30).rsqrt()
+        normal = normal * scale[:, :, None] * scale[:, None, :]
+        normal.diagonal(dim1=1, dim2=2).add_(ridge)
+        gains = torch.linalg.solve(normal, right * scale) * scale
+        shape = (self._shells, len(self._regions), self._candidates)
+        return ShellMixture(gains.reshape(shape).permute(1, 2, 0).float(), self._regions)
+
+
+def _pool(values: Tensor, spread: int) -> Tensor:
+    """Sum every shell with its `spread` neighbours on either side."""
+    total = values.clone()
+    for step in range(1, spread + 1):
+        total[step:] += values[:-step]
+        total[:-step] += values[step:]
+    return total

@@ -1,0 +1,7 @@
+"""Job folders, opened: particles, latents and volumes of anything that a command has made."""
+
+from cryosway.jobs._decoder import Decoder, MissingResultError
+from cryosway.jobs._job import Job, open_job
+from cryosway.jobs._write_volumes import write_volumes
+
+__all__ = ["Decoder", "Job", "MissingResultError", "open_job", "write_volumes"]

@@ -1,0 +1,305 @@
+"""The public call: read a job's latents, write what they say into its folder."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cryosway._errors import CryoswayError, CryoswayWarning
+from cryosway.engine import (
+    FolderLock,
+    clear_leftovers,
+    explain_os_errors,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
+from cryosway.jobs import Job, open_job
+from cryosway.landscape._clusters import Clusters, choose_cluster_count, cluster_particles
+from cryosway.landscape._coordinates import PrincipalAxes, fit_principal_axes
+from cryosway.landscape._density import count_support, find_extent, smooth_histogram
+from cryosway.landscape._embedding import embed_umap
+from cryosway.landscape._map_files import MapRequest, write_maps
+from cryosway.landscape._paths import Traversal, trace_direction
+
+FloatArray = NDArray[np.floating]
+SIGNIFICANT = 0.05
+MOST_DIRECTIONS = 3
+DENSITY_BINS = 64
+
+
+@dataclass(frozen=True)
+class LandscapeOptions:
+    """What the user asked for, resolved.
+
+    Attributes
+    ----------
+    clusters : int
+        Number of clusters.
+    umap : bool
+        Whether to embed by UMAP.
+    directions : int
+        Principal directions to walk along.
+    path_points : int
+        Maps along each.
+    seed : int
+        Seed of k-means and UMAP.
+    """
+
+    clusters: int
+    umap: bool
+    directions: int
+    path_points: int
+    seed: int
+
+
+def landscape(
+    job: Job | str | Path,
+    *,
+    clusters: int | None = None,
+    umap: bool = True,
+    directions: int | None = None,
+    path_points: int = 7,
+    seed: int = 0,
+) -> Job:
+    """Describe the conformational landscape of a job with latents.
+
+    Adds columns ``pc1``…, ``cluster``, ``umap1``, ``umap2`` to ``particles.parquet``; maps at
+    cluster centres and along principal directions (5th to 95th percentile) to ``volumes/``; and
+    ``landscape.json``. What stands from an earlier or interrupted call is not made again.
+
+    Parameters
+    ----------
+    job : Job or path
+        Any job whose particles have latents.
+    clusters : int, optional
+        Number of k-means clusters; by default one per 200 particles, from 2 to 8, and 1 where
+        the job found the particles homogeneous.
+    umap : bool
+        Whether to embed by UMAP (needs ``pip install cryosway[embed]``; skipped, with a warning,
+        where that is missing).
+    directions : int, optional
+        Principal directions to walk along; by default those that stand out from noise, 1 to 3,
+        and 0 where the job found the particles homogeneous.
+    path_points : int
+        Maps along each direction.
+    seed : int
+        Same seed, same answer.
+
+    Returns
+    -------
+    Job
+        The job, opened again.
+
+    Raises
+    ------
+    CryoswayError
+        When the job has no latents, or cannot be written.
+
+    Examples
+    --------
+    >>> import cryosway as cs
+    >>> job = cs.landscape("job2", clusters=4)  # doctest: +SKIP
+    """
+    job = open_job(job)
+    folder = job.main.path
+    latents, latent_sd = _read_latents(job)
+    options = _resolve(job, len(latents), clusters, directions, path_points, umap=umap, seed=seed)
+    with explain_os_errors(folder), FolderLock(folder):
+        clear_leftovers(folder)
+        axes = fit_principal_axes(latents, latent_sd)
+        coordinates = axes.project(latents)
+        groups = cluster_particles(coordinates, options.clusters, seed=seed)
+        paths = [
+            trace_direction(coordinates, number, options.path_points)
+            for number in range(1, options.directions + 1)
+        ]
+        request = _fingerprint_request(latents, latent_sd, options)
+        _write_columns(folder, coordinates, groups, request, options)
+        requests = _plan_maps(axes, groups, paths, latents, latent_sd)
+        write_maps(job, folder, requests)
+        _write_summary(folder, axes, groups, paths, request, options)
+        _note_decisions(folder, options, job.main.info)
+    return open_job(job.path)
+
+
+def _read_latents(job: Job) -> tuple[FloatArray, FloatArray | None]:
+    latents = job.latents
+    if latents.shape[1] == 0 or len(latents) == 0:
+        command = job.info.get("command", "unknown")
+        message = (
+            f"{job.path} holds no latents (it is a {command} job); give a job of a method that "
+            "finds them, such as cryosway linear"
+        )
+        raise CryoswayError(message)
+    bad = np.flatnonzero(~np.isfinite(latents).all(axis=1))
+    if len(bad):
+        message = (
+            f"{job.path}: {len(bad)} particles have no finite latent (the first is row {bad[0]} of "
+            "particles.parquet); run the method again or drop these particles"
+        )
+        raise CryoswayError(message)
+    return latents, job.latent_sd
+
+
+def _resolve(
+    job: Job, count: int, clusters: int | None, directions: int | None, path_points: int,
+    *, umap: bool, seed: int,
+) -> LandscapeOptions:  # fmt: skip
+    """Replace what was left open by defaults, and check what was given."""
+    verdict = job.main.info.get("heterogeneity") or {}
+    homogeneous = verdict.get("verdict") == "homogeneous"
+    if clusters is None:
+        clusters = 1 if homogeneous else choose_cluster_count(count)
+    if not 1 <= clusters <= count:
+        message = f"cannot make {clusters} clusters of {count} particles; give 1 to {count}"
+        raise CryoswayError(message)
+    latent_dimensions = job.latents.shape[1]
+    if directions is None:
+        p_values = [entry.get("p_value") for entry in verdict.get("directions", [])]
+        real = sum(p_value is not None and p_value < SIGNIFICANT for p_value in p_values)
+        directions = 0 if homogeneous else int(np.clip(real, 1, MOST_DIRECTIONS))
+    if path_points < 2:
+        message = f"path_points is {path_points}, but a traversal needs at least 2"
+        raise CryoswayError(message)
+    directions = min(directions, latent_dimensions)
+    return LandscapeOptions(clusters, umap and count > 3, directions, path_points, seed)
+
+
+def _fingerprint_request(
+    latents: FloatArray, latent_sd: FloatArray | None, options: LandscapeOptions
+) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(latents).tobytes())
+    digest.update(b"" if latent_sd is None else np.ascontiguousarray(latent_sd).tobytes())
+    digest.update(json.dumps(asdict(options), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _write_columns(
+    folder: Path,
+    coordinates: FloatArray,
+    groups: Clusters,
+    request: str,
+    options: LandscapeOptions,
+) -> None:
+    """Add the new columns to particles.parquet; a standing embedding is kept."""
+    path = folder / "particles.parquet"
+    table = read_table(path)
+    standing = _read_summary(folder).get("request") == request and "umap1" in table
+    embedding = table[["umap1", "umap2"]].to_numpy() if standing else None
+    if embedding is None and options.umap:
+        embedding = _try_umap(coordinates, options.seed)
+    stale = [name for name in map(str, table) if name.startswith("pc") and name[2:].isdigit()]
+    table = table.drop(columns=[*stale, *(table.columns.intersection(["umap1", "umap2"]))])
+    new: dict[str, Any] = {
+        f"pc{number}": column for number, column in enumerate(coordinates.T, start=1)
+    }
+    new["cluster"] = groups.labels
+    if embedding is not None:
+        new |= {"umap1": embedding[:, 0], "umap2": embedding[:, 1]}
+    table = table.drop(columns="cluster", errors="ignore")
+    added = pd.DataFrame(new, index=table.index)
+    write_table(path, pd.concat([table, added], axis=1))
+
+
+def _try_umap(coordinates: FloatArray, seed: int) -> FloatArray | None:
+    try:
+        return embed_umap(coordinates, seed=seed)
+    except CryoswayError as error:
+        warnings.warn(f"no UMAP embedding was made: {error}", CryoswayWarning, stacklevel=4)
+        return None
+
+
+def _plan_maps(
+    axes: PrincipalAxes,
+    groups: Clusters,
+    paths: Sequence[Traversal],
+    latents: FloatArray,
+    latent_sd: FloatArray | None,
+) -> list[MapRequest]:
+    def support(latent: FloatArray) -> float:
+        return count_support(latent, latents, latent_sd, axes.scale)
+
+    requests = []
+    for number, centre in enumerate(axes.lift(groups.centres), start=1):
+        population = int(groups.populations[number - 1])
+        requests.append(
+            MapRequest(
+                f"cluster_{number:02d}", "cluster", f"cluster {number}", centre, support(centre),
+                {"cluster": number, "population": population},
+            )
+        )  # fmt: skip
+    for path in paths:
+        points = zip(path.positions, axes.lift(path.coordinates), strict=True)
+        for number, (position, latent) in enumerate(points, start=1):
+            name = f"path_pc{path.direction}_{number:02d}"
+            label = f"direction {path.direction}, point {number} of {len(path.positions)}"
+            extra = {"direction": path.direction, "point": number, "position": float(position)}
+            requests.append(MapRequest(name, "path", label, latent, support(latent), extra))
+    return requests
+
+
+def _write_summary(
+    folder: Path,
+    axes: PrincipalAxes,
+    groups: Clusters,
+    paths: Sequence[Traversal],
+    request: str,
+    options: LandscapeOptions,
+) -> None:
+    """Write landscape.json: axes, clusters, paths and the density in the first two directions."""
+    summary = {
+        "request": request,
+        "options": asdict(options),
+        "axes": asdict(axes),
+        "clusters": [
+            {"cluster": number, "population": int(population), "centre": centre}
+            for number, (population, centre) in enumerate(
+                zip(groups.populations, groups.centres, strict=True), start=1
+            )
+        ],
+        "paths": [asdict(path) for path in paths],
+        "density": _grid_density(read_table(folder / "particles.parquet")),
+    }
+    write_json(folder / "landscape.json", summary)
+
+
+def _grid_density(table: pd.DataFrame) -> dict[str, Any] | None:
+    if "pc2" not in table:
+        return None
+    x, y = table["pc1"].to_numpy(), table["pc2"].to_numpy()
+    extent = find_extent(x, y)
+    density = smooth_histogram(x, y, extent, bins=DENSITY_BINS)
+    return {"extent": extent, "particles_per_cell": np.round(density, 4)}
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    path = folder / "landscape.json"
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _note_decisions(folder: Path, options: LandscapeOptions, info: dict[str, Any]) -> None:
+    """Tell in decisions.json what was chosen, in sentences that the report shows."""
+    homogeneous = (info.get("heterogeneity") or {}).get("verdict") == "homogeneous"
+    why_clusters = (
+        "the number of clusters only divides the landscape for viewing; it is not a finding"
+    )
+    why_paths = "maps are drawn along the directions that stand out from noise, three at most"
+    if homogeneous:
+        why_clusters = why_paths = "the particles were found homogeneous"
+    ours = [
+        {"what": "number of clusters", "value": options.clusters, "why": why_clusters},
+        {"what": "directions traversed", "value": options.directions, "why": why_paths},
+    ]
+    path = folder / "decisions.json"
+    earlier = read_json(path) if path.exists() else []
+    kept = [entry for entry in earlier if entry["what"] not in {new["what"] for new in ours}]
+    write_json(path, [*kept, *ours])

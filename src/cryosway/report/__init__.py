@@ -1,0 +1,59 @@
+"""Figures in one call each, a software renderer for maps, and the self-contained HTML report."""
+
+from cryosway.report._acquisition import plot_defocus, plot_shifts
+from cryosway.report._chimerax import write_session
+from cryosway.report._contents import Contents, gather_contents
+from cryosway.report._latent import plot_embedding, plot_latent_density, plot_populations
+from cryosway.report._map_figures import (
+    draw_coloured_map,
+    draw_difference,
+    draw_local_resolution,
+    draw_map,
+    draw_maps,
+)
+from cryosway.report._morph import animate_morph, draw_morph_strip
+from cryosway.report._report import report
+from cryosway.report._resolution import plot_fsc, plot_noise
+from cryosway.report._scene import Actor, Camera, render_scene
+from cryosway.report._slices import plot_slices
+from cryosway.report._spectrum import plot_spectrum
+from cryosway.report._style import figure_png
+from cryosway.report._surface import Surface, build_surface, sample_on_surface
+from cryosway.report._threshold import choose_threshold
+from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
+from cryosway.report._views import plot_views
+
+__all__ = [
+    "Actor",
+    "Camera",
+    "Contents",
+    "Surface",
+    "animate_morph",
+    "build_surface",
+    "choose_threshold",
+    "choose_view",
+    "draw_coloured_map",
+    "draw_difference",
+    "draw_local_resolution",
+    "draw_map",
+    "draw_maps",
+    "draw_morph_strip",
+    "figure_png",
+    "fit_camera",
+    "gather_contents",
+    "plot_defocus",
+    "plot_embedding",
+    "plot_fsc",
+    "plot_latent_density",
+    "plot_noise",
+    "plot_populations",
+    "plot_shifts",
+    "plot_slices",
+    "plot_spectrum",
+    "plot_views",
+    "render_scene",
+    "report",
+    "sample_on_surface",
+    "turn_view",
+    "write_session",
+]

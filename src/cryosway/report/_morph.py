@@ -1,0 +1,164 @@
+"""A traversal as pictures: a strip of isosurfaces, and a short animation."""
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from cryosway.report._map_figures import draw_maps
+from cryosway.report._scene import Actor, Camera, render_scene
+from cryosway.report._style import PATH_COLOURS
+from cryosway.report._surface import Surface, build_surface
+from cryosway.report._threshold import choose_threshold
+from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
+
+FloatArray = NDArray[np.floating]
+Colour = tuple[float, float, float]
+BETWEEN = 2
+"""Frames from one map to the next."""
+FRAME_MILLISECONDS = 100
+MOST_BYTES = 900_000
+"""A movie that grows beyond this is drawn smaller, so that the page can be mailed."""
+FINEST = 90
+
+
+def path_colours(count: int) -> list[Colour]:
+    """Give the points of a traversal colours from blue to orange."""
+    ramp = PATH_COLOURS(np.linspace(0.0, 1.0, max(count, 2)))[:count]
+    return [(float(r), float(g), float(b)) for r, g, b, _ in ramp]
+
+
+def draw_morph_strip(
+    volumes: Sequence[FloatArray],
+    pixel_size: float,
+    labels: Sequence[str],
+    *,
+    threshold: float | None = None,
+    view: FloatArray | None = None,
+) -> Figure:
+    """Draw the maps along a traversal side by side, from the view that shows the change best.
+
+    Parameters
+    ----------
+    volumes : sequence of ndarray, shape (D, D, D)
+        Maps in the order of the traversal.
+    pixel_size : float
+        Å per voxel.
+    labels : sequence of str
+        A caption for each.
+    threshold : float, optional
+        Contour level of all; chosen from their mean where not given.
+    view : ndarray, shape (3, 3), optional
+        Rotation.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    level, rotation = _level_and_view(volumes, threshold, view)
+    return draw_maps(
+        dict(zip(labels, volumes, strict=True)),
+        pixel_size,
+        threshold=level,
+        view=rotation,
+        colours=path_colours(len(volumes)),
+        columns=len(volumes),
+    )
+
+
+def animate_morph(
+    volumes: Sequence[FloatArray],
+    pixel_size: float,
+    *,
+    threshold: float | None = None,
+    view: FloatArray | None = None,
+    pixels: int = 230,
+) -> bytes:
+    """Make an animation that runs to and fro along a traversal, seen from two sides.
+
+    Between neighbouring maps the density is interpolated linearly, for the eye only.
+
+    Parameters
+    ----------
+    volumes : sequence of ndarray, shape (D, D, D)
+        Maps in the order of the traversal.
+    pixel_size : float
+        Å per voxel.
+    threshold : float, optional
+        Contour level of all; chosen from their mean where not given.
+    view : ndarray, shape (3, 3), optional
+        Rotation.
+    pixels : int
+        Height of the picture; its width is twice that. Smaller where the file would get large.
+
+    Returns
+    -------
+    bytes
+        An animated GIF that loops.
+    """
+    level, rotation = _level_and_view(volumes, threshold, view)
+    frames = list(_interpolate(volumes))
+    surfaces = [build_surface(frame, pixel_size, level, finest=FINEST) for frame in frames]
+    for size in (pixels, 3 * pixels // 4, pixels // 2):
+        data = _draw_movie(surfaces, fit_camera(surfaces, rotation, size))
+        if len(data) <= MOST_BYTES:
+            break
+    return data
+
+
+def encode_gif(images: Sequence[Image.Image]) -> bytes:
+    """Encode pictures as a looping GIF, the same bytes for the same pictures.
+
+    Parameters
+    ----------
+    images : sequence of PIL.Image.Image
+        RGB frames of one size.
+
+    Returns
+    -------
+    bytes
+    """
+    paletted = [image.quantize(64, dither=Image.Dither.NONE) for image in images]
+    stream = io.BytesIO()
+    paletted[0].save(
+        stream, format="GIF", save_all=True, append_images=paletted[1:], loop=0,
+        duration=FRAME_MILLISECONDS, optimize=False, disposal=1,
+    )  # fmt: skip
+    return stream.getvalue()
+
+
+def _draw_movie(surfaces: Sequence[Surface], camera: Camera) -> bytes:
+    colours = path_colours(len(surfaces))
+    images = [_draw_frame(*pair, camera) for pair in zip(surfaces, colours, strict=True)]
+    return encode_gif([*images, *images[-2:0:-1]])
+
+
+def _level_and_view(
+    volumes: Sequence[FloatArray], threshold: float | None, view: FloatArray | None
+) -> tuple[float, FloatArray]:
+    mean = np.mean(np.asarray(volumes), axis=0)
+    level = choose_threshold(mean) if threshold is None else threshold
+    change = np.asarray(volumes[-1]) - np.asarray(volumes[0])
+    return level, choose_view(mean, level, change) if view is None else view
+
+
+def _interpolate(volumes: Sequence[FloatArray]) -> Iterator[FloatArray]:
+    for here, there in itertools.pairwise(volumes):
+        for share in np.arange(BETWEEN) / BETWEEN:
+            yield (1.0 - share) * here + share * there
+    yield volumes[-1]
+
+
+def _draw_frame(surface: Surface, colour: Colour, camera: Camera) -> Image.Image:
+    pictures = []
+    for turn in (0.0, 90.0):
+        turned = turn_view(camera.rotation, turn)
+        seen = Camera(turned, camera.width_angstrom, camera.pixels, camera.centre)
+        pictures.append(render_scene([Actor(surface, np.array(colour))], seen))
+    picture = Image.fromarray(np.concatenate(pictures, axis=1))
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")

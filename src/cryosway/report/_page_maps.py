@@ -1,0 +1,201 @@
+"""The report's sections about maps."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryosway.report._contents import Contents, MapFile
+from cryosway.report._html import figure, folded, heading, paragraph, section, table
+from cryosway.report._map_figures import draw_difference, draw_local_resolution, draw_map, draw_maps
+from cryosway.report._morph import animate_morph, draw_morph_strip
+from cryosway.report._pictures import Pictures
+from cryosway.report._resolution import plot_fsc
+from cryosway.report._slices import plot_slices
+from cryosway.report._style import state_colours
+from cryosway.report._threshold import choose_threshold
+from cryosway.report._verdict import format_particles
+from cryosway.report._viewpoint import choose_view
+
+FloatArray = NDArray[np.floating]
+MOST_CLUSTERS_DRAWN = 12
+MOST_SLICED = 6
+THRESHOLD_SENTENCE = (
+    "All surfaces are drawn at one density level, {level:.3g}, which Otsu's method finds between "
+    "molecule and solvent."
+)
+
+
+def choose_report_threshold(contents: Contents) -> float | None:
+    """Choose the one contour level of all maps of the report, from the consensus map.
+
+    Parameters
+    ----------
+    contents : Contents
+        What the folder holds.
+
+    Returns
+    -------
+    float or None
+        The level; None where the folder has no map.
+    """
+    masks = [item.density for item in contents.maps("mask")[:1]]
+    for kind in ("mean", "cluster", "path"):
+        for item in contents.maps(kind)[:1]:
+            fits = masks and masks[0].shape == item.density.shape
+            return choose_threshold(item.density, masks[0] if fits else None)
+    return None
+
+
+def make_consensus_section(contents: Contents, pictures: Pictures, level: float) -> str:
+    """Show the consensus map: surface, slices, local resolution."""
+    maps = contents.maps("mean")[:1]
+    if not maps:
+        return ""
+    return section(
+        "consensus", "Consensus map", _show_consensus(contents, pictures, maps[0], level)
+    )
+
+
+def make_cluster_section(contents: Contents, pictures: Pictures, level: float) -> str:
+    """Show the maps at cluster centres with the particles that support them."""
+    maps = contents.maps("cluster")
+    if not maps:
+        return ""
+    return section("clusters", "Maps at cluster centres", _show_clusters(pictures, maps, level))
+
+
+def make_traversal_section(contents: Contents, pictures: Pictures, level: float) -> str:
+    """Show the maps along the principal directions: strip, animation, difference."""
+    parts = [
+        part
+        for direction, maps in contents.traversals.items()
+        if len(maps) > 1
+        for part in _show_traversal(pictures, direction, maps, level)
+    ]
+    return section("directions", "Maps along the principal directions", parts)
+
+
+def make_resolution_section(contents: Contents, pictures: Pictures) -> str:
+    """Show the resolution curves of the consensus and of the clusters."""
+    parts = []
+    curves = contents.curves("fsc")
+    if curves:
+        data = pictures.save("fsc", plot_fsc(curves))
+        parts.append(figure(data, "Fourier shell correlation between independent half-maps. "
+                            "The resolution is where the curve falls under 0.143."))  # fmt: skip
+    of_clusters = [curve for item in contents.maps("cluster") if (curve := _curve_of(item))]
+    if of_clusters:
+        data = pictures.save("fsc_clusters", plot_fsc(of_clusters))
+        parts.append(figure(data, "The same for the maps at cluster centres, each from its own "
+                            "half-maps."))  # fmt: skip
+    return section("resolution", "Resolution", parts)
+
+
+def _show_consensus(
+    contents: Contents, pictures: Pictures, item: MapFile, level: float
+) -> Iterator[str]:
+    drawn = draw_map(item.density, item.pixel_size, threshold=level, label=_caption(item))
+    yield figure(pictures.save("consensus", drawn), "The average over all particles, from two "
+                 "sides. " + THRESHOLD_SENTENCE.format(level=level))  # fmt: skip
+    sliced = {"consensus": item.density}
+    for cluster in contents.maps("cluster")[: MOST_SLICED - 1]:
+        sliced[cluster.label] = cluster.density
+    yield figure(pictures.save("slices", plot_slices(sliced, item.pixel_size)),
+                 "Central slices, all on the same grey scale.")  # fmt: skip
+    for local in contents.maps("local_resolution")[:1]:
+        drawn = draw_local_resolution(item.density, local.density, item.pixel_size, threshold=level)
+        yield figure(pictures.save("local_resolution", drawn),
+                     "The consensus map coloured by its local resolution.")  # fmt: skip
+
+
+def _show_clusters(pictures: Pictures, maps: list[MapFile], level: float) -> Iterator[str]:
+    shown = maps[:MOST_CLUSTERS_DRAWN]
+    mean = np.mean([item.density for item in shown], axis=0)
+    spread = np.std([item.density for item in shown], axis=0)
+    drawn = draw_maps(
+        {_caption(item): item.density for item in shown},
+        maps[0].pixel_size,
+        threshold=level,
+        colours=state_colours(len(maps))[: len(shown)],
+        view=choose_view(mean, level, spread if len(shown) > 1 else None),
+    )
+    yield figure(pictures.save("clusters", drawn), "Maps at the densest point of every cluster, "
+                 "in the clusters' colours, at one density level and in one frame.")  # fmt: skip
+    yield _tabulate(maps)
+    yield paragraph(
+        "Members are the particles of the cluster. Supporting particles are those whose latent "
+        "agrees, within its own uncertainty, with the point where the map was made."
+    )
+
+
+def _show_traversal(
+    pictures: Pictures, direction: int, maps: list[MapFile], level: float
+) -> Iterator[str]:
+    densities = [item.density for item in maps]
+    mean, change = np.mean(densities, axis=0), densities[-1] - densities[0]
+    view = choose_view(mean, level, change)
+    pixel_size = maps[0].pixel_size
+    yield heading(f"Direction {direction}")
+    captions = [_short_caption(item) for item in maps]
+    drawn = draw_morph_strip(densities, pixel_size, captions, threshold=level, view=view)
+    yield figure(
+        pictures.save(f"direction_{direction}", drawn),
+        f"From the 5th to the 95th percentile of the particles along direction {direction}: front "
+        "(top) and turned by 90° (bottom). Numbers of particles are of those whose latent agrees "
+        "with the point.",
+    )
+    movie = animate_morph(densities, pixel_size, threshold=level, view=view)
+    pictures.keep(f"direction_{direction}.gif", movie)
+    yield figure(movie, "The same as a movie, from the same two sides. Between the maps the "
+                 "density is interpolated, for the eye only.", narrow=True)  # fmt: skip
+    drawn = draw_difference(densities[0], densities[-1], pixel_size, threshold=level, view=view)
+    yield figure(pictures.save(f"direction_{direction}_difference", drawn),
+                 f"What changes from the start to the end of direction {direction}: density that "
+                 "is only at the start in red, only at the end in blue, within the outline of the "
+                 "start.")  # fmt: skip
+    yield folded("Files, particles and resolutions along this direction", _tabulate(maps))
+
+
+def _tabulate(maps: list[MapFile]) -> str:
+    rows = []
+    for item in maps:
+        members = item.entry.get("population")
+        rows.append([
+            item.label,
+            item.path.name,
+            "" if members is None else format_particles(members),
+            "" if item.particles is None else format_particles(item.particles),
+            "" if item.resolution is None else f"{item.resolution:.1f}",
+        ])  # fmt: skip
+    header = ["map", "file", "members", "supporting particles", "resolution (Å)"]
+    keep = [place for place in range(5) if place < 2 or any(row[place] for row in rows)]
+    picked = [[row[place] for place in keep] for row in rows]
+    return table([header[place] for place in keep], picked, numeric=len(keep) - 2)
+
+
+def _caption(item: MapFile) -> str:
+    members = item.entry.get("population", item.particles)
+    facts = [
+        "" if members is None else f"{format_particles(members)} particles",
+        "" if item.resolution is None else f"{item.resolution:.1f} Å",
+    ]
+    return f"{item.label}\n{', '.join(fact for fact in facts if fact)}".strip()
+
+
+def _short_caption(item: MapFile) -> str:
+    lines = [f"{item.entry.get('point', item.label)}"]
+    if item.particles is not None:
+        lines.append(f"{format_particles(item.particles)} particles")
+    if item.resolution is not None:
+        lines.append(f"{item.resolution:.1f} Å")
+    return "\n".join(lines)
+
+
+def _curve_of(item: MapFile) -> dict[str, object] | None:
+    values = item.entry.get("fsc")
+    if not values:
+        return None
+    frequency = np.arange(len(values)) / (2 * len(values) * item.pixel_size)
+    return {"label": item.label, "frequency_per_angstrom": frequency, "value": values,
+            "resolution_angstrom": item.resolution}  # fmt: skip

@@ -1,0 +1,134 @@
+"""The answer in plain sentences, before any picture."""
+
+import numpy as np
+
+from cryosway.report._contents import Contents, MapFile
+from cryosway.report._spectrum import SIGNIFICANT, format_p_value
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def write_verdict(contents: Contents) -> list[str]:
+    """Say what was found: heterogeneity, its directions, the resolution, the states.
+
+    Parameters
+    ----------
+    contents : Contents
+        What the folder holds.
+
+    Returns
+    -------
+    list of str
+        Sentences, the most important first; plain text.
+    """
+    sentences = [
+        *_say_status(contents),
+        *_say_heterogeneity(contents),
+        *_say_resolution(contents),
+        *_say_clusters(contents.maps("cluster")),
+        *_say_failed_checks(contents),
+    ]
+    return sentences or ["This folder holds no result that could be summed up."]
+
+
+def spell_count(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a count as in running text: ``one direction``, ``12 directions``."""
+    word = NUMBERS[number] if number < len(NUMBERS) else f"{number:,}"
+    return f"{word} {noun if number == 1 else plural or noun + 's'}"
+
+
+def format_particles(count: float) -> str:
+    """Write a number of particles with the digits that mean something."""
+    if count >= 1000:
+        count = float(f"{count:.3g}")
+    return f"{count:,.0f}"
+
+
+def _say_status(contents: Contents) -> list[str]:
+    status = contents.info.get("status")
+    under_way = status == "running" and contents.main.info.get("status") == "finished"
+    if status in (None, "finished") or under_way:
+        return []
+    return [f"This job is not finished (its status is {status}); what follows is incomplete."]
+
+
+def _say_heterogeneity(contents: Contents) -> list[str]:
+    verdict = contents.main.info.get("heterogeneity") or contents.info.get("heterogeneity")
+    if not verdict:
+        return []
+    directions = verdict.get("directions") or []
+    real = [one for one in directions if (one.get("p_value") or 0.0) < SIGNIFICANT]
+    if verdict.get("verdict") == "homogeneous":
+        tested = [one["p_value"] for one in directions if one.get("p_value") is not None]
+        closest = f" (the closest has {format_p_value(min(tested))})" if tested else ""
+        text = "No heterogeneity was found: no direction of change stands out from what noise alone"
+        return [f"{text} would give{closest}."]
+    first = (
+        f"The particles are heterogeneous: {spell_count(len(real), 'direction')} of structural "
+        f"change {'stands' if len(real) == 1 else 'stand'} out from noise."
+    )
+    return [first, *(_say_direction(number, one) for number, one in enumerate(real[:3], start=1))]
+
+
+def _say_direction(number: int, direction: dict[str, float | None]) -> str:
+    variance, noise = direction.get("variance_explained"), direction.get("noise_alone")
+    p_value = direction.get("p_value")
+    text = f"Direction {number}"
+    if variance is not None and variance <= 1.0:
+        text += f" explains {100 * variance:.3g} % of the variance"
+        text += "" if noise is None else f", where noise alone would explain {100 * noise:.2g} %"
+    elif variance is not None and noise:
+        text += f" holds {variance / noise:.2g} times the variance that noise alone would give"
+    else:
+        text += " is significant"
+    return text + (f" ({format_p_value(p_value)})." if p_value is not None else ".")
+
+
+def _say_resolution(contents: Contents) -> list[str]:
+    resolution = consensus_resolution(contents)
+    if resolution is None:
+        return []
+    text = f"The consensus map reaches {resolution:.1f} Å"
+    return [f"{text} (Fourier shell correlation of 0.143 between independent half-maps)."]
+
+
+def consensus_resolution(contents: Contents) -> float | None:
+    """Find the resolution of the consensus map, Å, from its entry or from its FSC curve."""
+    for item in contents.maps("mean"):
+        if item.resolution is not None:
+            return item.resolution
+    curves = [one for one in contents.curves("fsc") or [] if one.get("resolution_angstrom")]
+    curves.sort(key=lambda one: "corrected" not in str(one.get("label", "")))
+    return float(curves[0]["resolution_angstrom"]) if curves else None
+
+
+def _say_clusters(maps: list[MapFile]) -> list[str]:
+    populations = [item.entry["population"] for item in maps if "population" in item.entry]
+    if len(populations) < 2:
+        return []
+    low, high = min(populations), max(populations)
+    text = (
+        f"For viewing, the particles were divided into {spell_count(len(populations), 'cluster')} "
+        f"of {format_particles(low)} to {format_particles(high)} particles"
+    )
+    resolutions = [item.resolution for item in maps if item.resolution is not None]
+    if not resolutions:
+        return [text + "."]
+    best, worst = np.min(resolutions), np.max(resolutions)
+    span = f"{best:.1f} Å" if f"{best:.1f}" == f"{worst:.1f}" else f"{best:.1f} to {worst:.1f} Å"
+    return [f"{text}, whose maps reach {span}."]
+
+
+def _say_failed_checks(contents: Contents) -> list[str]:
+    failed = [
+        str(check.get("sentence") or check.get("name"))
+        for stage in contents.stages
+        for check in stage.checks
+        if is_bad(check)
+    ]
+    return [f"Attention: {sentence}" for sentence in failed]
+
+
+def is_bad(check: dict[str, object]) -> bool:
+    """Tell whether a check of ``inspect`` found something wrong."""
+    return str(check.get("verdict", "")).lower() in {"bad", "fail", "failed", "wrong", "error"}

@@ -1,0 +1,100 @@
+"""Soft solvent masks, made from the map itself."""
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+FloatVolume = NDArray[np.float32]
+
+
+def sphere_mask(box: int, radius: float, edge: float = 3.0) -> FloatVolume:
+    """Ball about voxel D/2 with a raised-cosine edge.
+
+    Parameters
+    ----------
+    box
+        Voxels a side.
+    radius
+        Where the edge begins, voxels.
+    edge
+        Width of the edge, voxels.
+    """
+    x = np.arange(box) - box // 2
+    distance = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x[None, None, :] ** 2)
+    return _cosine_edge(distance - radius, edge)
+
+
+def _cosine_edge(outside: NDArray[np.float64], edge: float) -> FloatVolume:
+    ramp = np.clip(outside / max(edge, 1e-6), 0.0, 1.0)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * ramp), np.float32)
+
+
+def soften_mask(inside: NDArray[np.bool_], grow: float, edge: float) -> FloatVolume:
+    """Grow a binary mask by `grow` voxels and give it a raised-cosine edge of `edge` voxels."""
+    distance = ndimage.distance_transform_edt(~inside)
+    return _cosine_edge(np.asarray(distance) - grow, edge)
+
+
+def low_pass(volume: ArrayLike, pixel_size: float, resolution: float) -> FloatVolume:
+    """Gaussian low-pass: amplitude falls to 1/e at `resolution` Å."""
+    density = np.asarray(volume, np.float32)
+    transform = scipy.fft.rfftn(density, workers=-1)
+    box = density.shape[0]
+    k = np.fft.fftfreq(box, pixel_size)
+    kx = np.fft.rfftfreq(box, pixel_size)
+    s2 = k[:, None, None] ** 2 + k[None, :, None] ** 2 + kx**2
+    filtered = scipy.fft.irfftn(transform * np.exp(-s2 * resolution**2), s=density.shape)
+    return np.asarray(filtered, np.float32)
+
+
+def make_solvent_mask(
+    volume: ArrayLike,
+    pixel_size: float,
+    *,
+    resolution: float = 12.0,
+    grow: float = 5.0,
+    edge: float = 6.0,
+) -> FloatVolume:
+    """Make a soft mask around the density of a map.
+
+    The low-passed map is cut where it stands out from the solvent: at the larger of five times
+    the spread of the solvent (taken outside the largest ball, robustly) and a tenth of its
+    strong density. Specks smaller than a twentieth of the largest piece are dropped.
+
+    Parameters
+    ----------
+    volume
+        Shape (D, D, D).
+    pixel_size
+        Å per voxel.
+    resolution
+        Of the low-pass, Å (at least three voxels).
+    grow, edge
+        Å by which the cut region is enlarged, and width of its soft edge.
+
+    Returns
+    -------
+    Shape (D, D, D), float32, from 0 to 1.
+    """
+    box = np.asarray(volume).shape[0]
+    smooth = low_pass(volume, pixel_size, max(resolution, 3 * pixel_size))
+    ball = sphere_mask(box, 0.46 * box, 1.0) > 0.5
+    shell = smooth[ball & (sphere_mask(box, 0.40 * box, 1.0) < 0.5)]
+    centre = np.median(shell)
+    spread = 1.4826 * np.median(np.abs(shell - centre))
+    strong = np.percentile(smooth[ball], 99.8) - centre
+    inside = (smooth - centre > max(5 * spread, 0.12 * strong)) & ball
+    inside = _drop_specks(inside)
+    if not inside.any():
+        return sphere_mask(box, 0.40 * box, 0.06 * box)
+    return soften_mask(inside, grow / pixel_size, edge / pixel_size) * ball
+
+
+def _drop_specks(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(inside)
+    if count == 0:
+        return inside
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes > 0.05 * sizes.max())[labels])

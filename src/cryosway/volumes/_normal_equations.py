@@ -1,0 +1,222 @@
+"""Closed-form volumes: accumulate weighted slices once, then solve every voxel.
+
+Each image n shows a mixture Σ_c m_c V_c of C volumes. The least-squares solution at a voxel of
+the Fourier grid solves the C × C system (Σ f² s_cd + 1/S_c δ_cd) V_d = Σ f d m_c over all data that
+reach the voxel, with S_c the prior power of volume c.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryosway.optics import (
+    OVERSAMPLING,
+    frequency_radius,
+    gridding_correction,
+    ifft3_half,
+)
+from cryosway.optics._slice_kernels import scatter_slices
+from cryosway.optics._slices import find_corners
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Whitened Fourier data of n images on the P points of a disc.
+
+    Attributes
+    ----------
+    values
+        Shape (n, P), complex64: transform of the centred images over the noise amplitude.
+    filters
+        Shape (n, P), float32: CTF over the noise amplitude.
+    rotations
+        Shape (n, 3, 3), float32.
+    points
+        Shape (P, 2), float32: (kx, ky) in Fourier pixels.
+    """
+
+    values: Tensor
+    filters: Tensor
+    rotations: Tensor
+    points: Tensor
+
+
+@final
+class NormalEquations:
+    """Accumulated normal equations of C volumes, separately for each part of the data.
+
+    Parameters
+    ----------
+    radius
+        Largest |k| of the data, Fourier pixels; the volumes have 2 (radius + 1) voxels a side.
+    channels
+        Number C of volumes solved for jointly (`coupled`), or each alone.
+    parts
+        Number of independent accumulators, as 2 for half-sets.
+    coupled
+        Whether the volumes share their data: Q = C (C + 1) / 2 weights, else Q = C.
+    device
+        Where to accumulate; the CPU uses the compiled kernel, others plain torch.
+    """
+
+    def __init__(
+        self,
+        radius: int,
+        channels: int,
+        *,
+        parts: int = 2,
+        coupled: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.box = 2 * (radius + 1)
+        self.size = OVERSAMPLING * self.box
+        self.channels = channels
+        self.pairs = np.triu_indices(channels) if coupled else (np.arange(channels),) * 2
+        self.width = 2 * channels + len(self.pairs[0])
+        voxels = self.size * self.size * (self.size // 2 + 1)
+        self.sums = torch.zeros(parts, voxels, self.width, device=device)
+        self._symmetric = False
+
+    def add(self, slices: Slices, first: Tensor, second: Tensor, part: Tensor) -> None:
+        """Add images.
+
+        Parameters
+        ----------
+        slices
+            The data of n images.
+        first
+            Shape (n, C): E[m_c], the volumes' expected amounts in each image.
+        second
+            Shape (n, C, C): E[m_c m_d]; or (n, C), its diagonal, when uncoupled.
+        part
+            Shape (n,), integer: which accumulator; −1 for none.
+        """
+        if self._symmetric:
+            msg = "these normal equations are closed: they have been solved"
+            raise RuntimeError(msg)
+        packed = second[:, self.pairs[0], self.pairs[1]] if second.ndim == 3 else second
+        moments = torch.cat([first, packed], dim=1).to(torch.float32)
+        if self.sums.device.type == "cpu":
+            parts = self.sums.shape[0]
+            scatter_slices(
+                self.sums.numpy(),
+                slices.rotations.numpy(),
+                slices.points.numpy(),
+                slices.values.numpy(),
+                slices.filters.numpy(),
+                moments.contiguous().numpy(),
+                part.to(torch.int64).numpy(),
+                self.size,
+                max(1, numba.get_num_threads() // parts),
+            )
+        else:
+            self._add_plain(slices, moments, part)
+
+    def _add_plain(self, slices: Slices, moments: Tensor, part: Tensor) -> None:
+        """The truthful twin of the kernel: any device."""
+        indices, weights, flip = find_corners(slices.points, slices.rotations, self.size)
+        data = slices.filters * slices.values
+        data = torch.where(flip, data.conj(), data)
+        c = self.channels
+        rows = torch.cat(
+            [
+                data.real[..., None] * moments[:, None, :c],
+                data.imag[..., None] * moments[:, None, :c],
+                slices.filters.square()[..., None] * moments[:, None, c:],
+            ],
+            dim=-1,
+        )
+        for which in range(self.sums.shape[0]):
+            chosen = part == which
+            for corner in range(8):
+                self.sums[which].index_add_(
+                    0,
+                    indices[corner][chosen].flatten(),
+                    (rows[chosen] * weights[corner][chosen][..., None]).flatten(0, 1),
+                )
+
+    def _symmetrize(self) -> None:
+        """Add to the plane kx = 0 the Friedel mates of its points, in place, once."""
+        if self._symmetric:
+            return
+        self._symmetric = True
+        size = self.size
+        c = self.channels
+        for sums in self.sums:
+            grid = sums.view(size, size, size // 2 + 1, self.width)
+            plane = grid[:, :, 0]
+            mates = torch.roll(plane.flip(0, 1), (1, 1), (0, 1))
+            mates[..., c : 2 * c] *= -1
+            grid[:, :, 0] = plane + mates
+
+    def weight_power(self, shells: int, part: int | None = None) -> Tensor:
+        """Mean weight Σ f² s_cc per shell and volume, shape (C, shells)."""
+        self._symmetrize()
+        diagonal = [q for q, (a, b) in enumerate(zip(*self.pairs, strict=True)) if a == b]
+        total = self.sums.sum(0) if part is None else self.sums[part]
+        weights = total[:, 2 * self.channels :][:, diagonal]
+        index = self._shell_index().flatten()
+        inside = index < shells
+        sums = weights.new_zeros(shells, self.channels)
+        sums.index_add_(0, index[inside], weights[inside])
+        return (sums / torch.bincount(index[inside], minlength=shells)[:, None].clamp(min=1)).T
+
+    def _shell_index(self) -> Tensor:
+        return (frequency_radius(self.size, self.sums.device) / OVERSAMPLING).round().long()
+
+    def solve(self, inverse_prior: Tensor, part: int | None = None) -> Tensor:
+        """Solve for the volumes of one part, or of all parts together.
+
+        Parameters
+        ----------
+        inverse_prior
+            Shape (C, shells): 1 / S_c, the inverse prior power of each volume's transform, in
+            the units of the whitened weights.
+        part
+            Which accumulator; all together by default.
+
+        Returns
+        -------
+        Shape (C, box, box, box), float32, corrected for gridding, not masked.
+        """
+        self._symmetrize()
+        total = self.sums.sum(0) if part is None else self.sums[part]
+        shell = self._shell_index().flatten()
+        last = self.box // 2 - 1
+        inside = (shell <= last).nonzero()[:, 0]
+        ridge = inverse_prior.T.to(total)
+        solution = total.new_zeros(len(total), self.channels, 2)
+        for at in inside.split(_CHUNK):
+            ridges = ridge[shell[at].clamp(max=len(ridge) - 1)]
+            solution[at] = self._solve_voxels(total[at], ridges)
+        volumes = torch.view_as_complex(solution)
+        return torch.stack([self._to_density(volumes[:, c]) for c in range(self.channels)])
+
+    def _solve_voxels(self, rows: Tensor, ridges: Tensor) -> Tensor:
+        c = self.channels
+        right = torch.stack([rows[:, :c], rows[:, c : 2 * c]], dim=-1)
+        if len(self.pairs[0]) == c:  # uncoupled, or a single volume
+            return right / (rows[:, 2 * c :] + ridges)[..., None]
+        matrix = rows.new_zeros(len(rows), c, c)
+        matrix[:, self.pairs[0], self.pairs[1]] = rows[:, 2 * c :]
+        matrix[:, self.pairs[1], self.pairs[0]] = rows[:, 2 * c :]
+        matrix.diagonal(dim1=1, dim2=2).add_(ridges)
+        scale = matrix.diagonal(dim1=1, dim2=2).rsqrt()
+        matrix = matrix * scale[:, :, None] * scale[:, None, :]
+        matrix.diagonal(dim1=1, dim2=2).add_(1e-6)
+        factor = torch.linalg.cholesky(matrix)
+        return torch.cholesky_solve(right * scale[..., None], factor) * scale[..., None]
+
+    def _to_density(self, grid: Tensor) -> Tensor:
+        size = self.size
+        padded = ifft3_half(grid.reshape(size, size, size // 2 + 1))
+        low = (size - self.box) // 2
+        inner = slice(low, low + self.box)
+        correction = gridding_correction(self.box, padded.dtype, padded.device)
+        return padded[inner, inner, inner] / correction

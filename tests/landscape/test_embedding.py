@@ -1,0 +1,26 @@
+"""UMAP: optional, seeded, and the same whether or not particles were in the sample."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import cryosway as cs
+from cryosway.landscape import embed_umap
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(cs.CryoswayError, match=r"pip install cryosway\[embed\]"):
+        embed_umap(np.zeros((10, 2)))
+
+
+@pytest.mark.slow
+def test_planted_clusters_stay_apart_and_the_seed_decides(planted):
+    pytest.importorskip("umap")
+    latents, truth = planted
+    first = embed_umap(latents, seed=1, fit_at_most=250)
+    np.testing.assert_array_equal(first, embed_umap(latents, seed=1, fit_at_most=250))
+    middles = np.array([np.median(first[truth == one], axis=0) for one in range(3)])
+    nearest = np.linalg.norm(first[:, None] - middles, axis=2).argmin(axis=1)
+    assert np.mean(nearest == truth) > 0.95

@@ -1,0 +1,127 @@
+"""Every plot names its quantities with units, shows the data, and is the same each time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cryosway.report import (
+    figure_png,
+    plot_defocus,
+    plot_embedding,
+    plot_fsc,
+    plot_latent_density,
+    plot_noise,
+    plot_populations,
+    plot_shifts,
+    plot_spectrum,
+    plot_views,
+)
+from cryosway.report._latent import FEW
+from cryosway.report._painting import paint_categories
+from cryosway.report._style import QUALITATIVE, state_colours
+
+FREQUENCY = np.arange(16) / 96
+SPECTRUM = {
+    "variance_explained": [0.4, 0.1, 0.02],
+    "noise_alone": [0.03, 0.02, 0.02],
+    "p_value": [0.0001, 0.02, 0.6],
+}
+FSC = [
+    {"label": "unmasked", "frequency_per_angstrom": FREQUENCY, "value": np.linspace(1, 0, 16)},
+    {
+        "label": "masked, corrected",
+        "frequency_per_angstrom": FREQUENCY,
+        "value": np.linspace(1, 0.1, 16),
+        "resolution_angstrom": 6.54,
+    },
+]
+NOISE = [{"optics_group": 1, "frequency_per_angstrom": FREQUENCY, "power": 1 + FREQUENCY}]
+
+FIGURES = {
+    "spectrum": lambda particles: plot_spectrum(SPECTRUM),
+    "latents": lambda particles: plot_latent_density(particles),
+    "one latent": lambda particles: plot_latent_density(particles[["z1", "cluster"]]),
+    "embedding": lambda particles: plot_embedding(particles),
+    "populations": lambda particles: plot_populations(particles),
+    "views": lambda particles: plot_views(particles),
+    "defocus": lambda particles: plot_defocus(particles),
+    "shifts": lambda particles: plot_shifts(particles),
+    "fsc": lambda particles: plot_fsc(FSC),
+    "noise": lambda particles: plot_noise(NOISE),
+}
+
+
+@pytest.fixture(params=FIGURES)
+def draw(request, particles):
+    return lambda: FIGURES[request.param](particles)
+
+
+def test_both_axes_of_every_plot_have_labels_with_units(draw):
+    for axis in draw().axes:
+        labels = [label for label in (axis.get_xlabel(), axis.get_ylabel()) if label]
+        assert labels
+        assert all(label.endswith(")") and "(" in label for label in labels)
+
+
+def test_the_same_data_give_the_same_picture(draw):
+    assert figure_png(draw()) == figure_png(draw())
+
+
+def test_the_spectrum_shows_every_component_and_its_significance():
+    axis = plot_spectrum(SPECTRUM).axes[0]
+    heights = [bar.get_height() for bar in axis.patches]
+    np.testing.assert_allclose(heights, [40, 10, 2])
+    assert [text.get_text() for text in axis.texts] == ["p < 0.001", "p = 0.02", "p = 0.6"]
+    colours = [bar.get_facecolor() for bar in axis.patches]
+    assert colours[0] == colours[1] != colours[2]
+
+
+def test_a_spectrum_that_is_no_fraction_is_not_called_per_cent():
+    axis = plot_spectrum({"variance_explained": [5.0, 2.0]}).axes[0]
+    assert "%" not in axis.get_ylabel()
+
+
+def test_the_fsc_plot_has_the_threshold_and_names_the_resolution():
+    axis = plot_fsc(FSC).axes[0]
+    levels = [line.get_ydata()[0] for line in axis.lines if len(set(line.get_ydata())) == 1]
+    assert 0.143 in levels
+    legend = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert legend == ["unmasked", "masked, corrected: 6.5 Å"]
+
+
+def test_populations_are_counted(particles):
+    axis = plot_populations(particles).axes[0]
+    counts = particles["cluster"].value_counts().sort_index()
+    np.testing.assert_array_equal([bar.get_height() for bar in axis.patches], counts)
+
+
+def test_defocus_is_shown_in_micrometres():
+    table = pd.DataFrame({"defocus_u": [10_000.0] * 9, "defocus_v": [10_000.0] * 9})
+    axis = plot_defocus(table).axes[0]
+    tallest = max(axis.patches, key=lambda bar: bar.get_height())
+    assert tallest.get_x() <= 1.0 <= tallest.get_x() + tallest.get_width()
+
+
+def test_many_particles_are_painted_not_dotted(particles):
+    many = pd.concat([particles] * (FEW // len(particles) + 1), ignore_index=True)
+    for table, dotted in ((particles, True), (many, False)):
+        axis = plot_latent_density(table).axes[1]
+        assert bool(axis.collections) == dotted
+
+
+def test_paint_mixes_by_counts_whatever_the_order():
+    """Where one kind is ten times denser, the cell has nearly its colour, drawn first or last."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 11_000)) * 0.02
+    labels = np.repeat([0, 1], [10_000, 1000])
+    colours = np.array([[1.0, 0, 0], [0, 0, 1.0]])
+    for order in (labels, 1 - labels):
+        paint = paint_categories(x, y, order, colours[[0, 1]] if order is labels else colours[::-1],
+                                 (-1, 1, -1, 1))  # fmt: skip
+        middle = paint[paint.shape[0] // 2, paint.shape[1] // 2]
+        assert middle[0] == pytest.approx(10 / 11, abs=0.05)
+
+
+def test_state_colours_are_distinct_for_any_number():
+    for count in (1, len(QUALITATIVE), 30):
+        assert len(set(state_colours(count))) == count
