@@ -24,7 +24,8 @@ def _work_elsewhere(tmp_path_factory, monkeypatch):
 class Phantom:
     """Gaussian balls: density and central slices are formulas, with no grid of ours between.
 
-    V(x) = Σ w exp(−|x − c|² / 2σ²), whose transform is (2πσ²)^{3/2} exp(−2π²σ²s²) Σ w exp(−2πi s·c).
+    V(x) = Σ w exp(−|x − c|² / 2σ²), with the transform
+    (2πσ²)^{3/2} exp(−2π²σ²s²) Σ w exp(−2πi s·c).
     Centres (J, 3) in Å about the origin, σ in Å.
     """
 
@@ -66,8 +67,10 @@ def make_phantom():
     def make(balls=30, radius=27.0, sigma=3.3, seed=0, offset=(0.0, 0.0, 0.0)):
         rng = np.random.default_rng(seed)
         centres = rng.normal(size=(balls, 3))
-        centres *= radius * rng.random((balls, 1)) ** (1 / 3) / np.linalg.norm(
-            centres, axis=1, keepdims=True
+        centres *= (
+            radius
+            * rng.random((balls, 1)) ** (1 / 3)
+            / np.linalg.norm(centres, axis=1, keepdims=True)
         )
         return Phantom(centres + np.asarray(offset), rng.uniform(0.5, 1.5, balls), sigma)
 

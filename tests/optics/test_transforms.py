@@ -38,7 +38,7 @@ def sum_directly(array):
 
 
 def make_blob(box, centre, width, scale=1.0):
-    """A Gaussian at `centre` = (x, y[, z]) pixels from the origin D/2, sampled at `scale` pixels."""
+    """A Gaussian at `centre` = (x, y[, z]) pixels from the origin, sampled every `scale` pixels."""
     axis = (np.arange(box) - box // 2) * scale
     profiles = [np.exp(-0.5 * (axis - c) ** 2 / width**2) for c in reversed(centre)]
     blob = profiles[0]
@@ -129,7 +129,7 @@ def test_whole_shift_moves_the_content_along_x_and_y(x, y):
     assert_allclose(shifted, torch.roll(image, (y, x), (0, 1)), atol=1e-12)
 
 
-@given(st.floats(-6, 6), st.floats(-6, 6))
+@given(st.floats(-4, 4), st.floats(-4, 4))
 def test_fractional_shift_moves_a_blob(x, y):
     blob = make_blob(32, (1.0, -2.0), 2.0)
     shifted = ifft2_half(shift_images(fft2_half(blob)[None], torch.tensor([[x, y]])))[0]
@@ -141,7 +141,7 @@ def test_stored_shift_brings_the_particle_to_the_centre():
     offset = torch.tensor([[3.25, -4.5]], dtype=torch.float64)
     image = make_blob(32, (-3.25, 4.5), 2.0)
     centred = ifft2_half(shift_images(fft2_half(image)[None], offset))[0]
-    assert_allclose(centred, make_blob(32, (0, 0), 2.0), atol=1e-8)
+    assert_allclose(centred, make_blob(32, (0, 0), 2.0), atol=1e-6)
 
 
 def test_shifts_differ_from_image_to_image_and_are_differentiable():

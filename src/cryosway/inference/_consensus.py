@@ -22,6 +22,7 @@ from cryosway.volumes import BasisGrid, NormalEquations
 
 FloatArray = NDArray[np.float64]
 _LEAST_RIDGE = 1e-3
+_NOISE_IMAGES = 3000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class Consensus:
     ----------
     mean
         Shape (D, D, D): all particles, regularised within the mask, masked.
+    unmasked
+        Shape (D, D, D): all particles, unregularised, unmasked.
     half_maps
         Two of shape (D, D, D): unregularised, unmasked, independent.
     mask
@@ -47,6 +50,7 @@ class Consensus:
     """
 
     mean: Tensor
+    unmasked: Tensor
     half_maps: tuple[Tensor, Tensor]
     mask: Tensor
     curves: dict[str, FloatArray]
@@ -70,15 +74,41 @@ def accumulate_consensus(
     half: Tensor,
     weights: Tensor | None = None,
     watch: Callable[[int], None] | None = None,
+    *,
+    begun: tuple[NormalEquations, int] | None = None,
+    keep: Callable[[NormalEquations, int], None] | None = None,
 ) -> NormalEquations:
-    """Accumulate one volume over all particles, half-sets apart, each with its weight."""
-    equations = NormalEquations(source.radius, 1, parts=2, device=source.device)
-    for batch in source:
+    """Accumulate one volume over all particles, half-sets apart, each with its weight.
+
+    Parameters
+    ----------
+    source
+        Whitened.
+    half
+        Shape (N,), 0 or 1.
+    weights
+        Shape (N,), float32; all 1 by default.
+    watch
+        Told the number of images of each batch that is done.
+    begun
+        An earlier, interrupted pass: its equations, and how many images they hold.
+    keep
+        Told after each batch the equations and how many images they hold, to save them.
+    """
+    if begun is None:
+        begun = NormalEquations(source.radius, 1, parts=2, device=source.device), 0
+    equations, done = begun
+    batches = source.batches(np.arange(done, len(source)) if done else None)
+    for batch in batches:
         rows = torch.from_numpy(batch.index)
         amount = torch.ones(len(rows)) if weights is None else weights[rows]
-        equations.add(batch.slices, amount[:, None], amount[:, None], half[rows])
+        amount = amount[:, None].to(source.device)
+        equations.add(batch.slices, amount, amount, half[rows].to(source.device))
+        done += len(rows)
         if watch is not None:
             watch(len(rows))
+        if keep is not None:
+            keep(equations, done)
     return equations
 
 
@@ -114,6 +144,7 @@ def solve_consensus(
     pixel_size: float,
     noise: NoiseModel,
     mask: Tensor | None = None,
+    refine_noise: Callable[[Tensor], NoiseModel] | None = None,
 ) -> Consensus:
     """Half-maps, mask, FSC and the regularised map from accumulated normal equations.
 
@@ -127,6 +158,9 @@ def solve_consensus(
         The noise model that whitened the data.
     mask
         Shape (D, D, D); made from the map when not given.
+    refine_noise
+        Gives a better noise model from the map as far as it can be trusted; without it, `noise`
+        is taken as the truth.
     """
     shells = equations.box // 2
     ridge = _LEAST_RIDGE * equations.weight_power(shells).mean() * torch.ones(1, shells)
@@ -136,9 +170,14 @@ def solve_consensus(
         mask = torch.from_numpy(make_solvent_mask(plain.numpy(), pixel_size))
     curves = corrected_fsc(halves[0].numpy(), halves[1].numpy(), mask.numpy())
     power = signal_power_in_mask(plain, mask, curves["corrected"])
-    mean = equations.solve((1 / power.clamp(min=1e-30))[None])[0].cpu() * mask
+    inverse_prior = 1 / power.clamp(min=1e-30)
+    if refine_noise is not None:
+        whitening, noise = noise, refine_noise(trusted_part(plain * mask, curves["corrected"]))
+        inverse_prior = inverse_prior * noise_ratio(noise, whitening, shells)
+    mean = equations.solve(inverse_prior[None])[0].cpu() * mask
     return Consensus(
         mean=mean,
+        unmasked=plain,
         half_maps=(halves[0], halves[1]),
         mask=mask,
         curves=curves,
@@ -148,8 +187,20 @@ def solve_consensus(
     )
 
 
+def trusted_part(volume: Tensor, curve: FloatArray) -> Tensor:
+    """Weigh shells by 2 FSC / (1 + FSC): the Wiener estimate of the truth behind a map."""
+    trust = torch.from_numpy(np.clip(2 * curve / (1 + np.abs(curve)), 0.0, 1.0)).float()
+    return filter_volumes(volume[None], trust)[0]
+
+
+def noise_ratio(noise: NoiseModel, whitening: NoiseModel, shells: int) -> Tensor:
+    """Noise power over that by which data were whitened, mean over groups, shape (shells,)."""
+    ratio = torch.from_numpy((noise.power / whitening.power).mean(0)).float()
+    return torch.cat([ratio, ratio[-1:].expand(max(0, shells - len(ratio)))])[:shells]
+
+
 def mean_only(consensus_mean: Tensor, count: int) -> tuple[BasisGrid, GaussianPosterior]:
-    """The consensus as a basis without components, with its trivial posterior."""
+    """Make a basis without components of the consensus, with its trivial posterior."""
     basis = BasisGrid(consensus_mean[None], np.zeros(0))
     ones, none = np.ones(count), np.zeros((count, 0))
     posterior = GaussianPosterior(none, np.zeros((count, 0, 0)), ones, 0 * ones, 0 * ones)
@@ -163,18 +214,23 @@ def fit_consensus(
     mask: Tensor | None = None,
     weights: Tensor | None = None,
     watch: Callable[[int], None] | None = None,
+    begun: tuple[NormalEquations, int] | None = None,
+    keep: Callable[[NormalEquations, int], None] | None = None,
 ) -> Consensus:
-    """Consensus of a source that is not yet whitened: noise and map in two rounds.
+    """Consensus of a source that is not yet whitened: noise and map in one pass.
 
-    The first round takes the images' whole power for noise; what its map leaves unexplained is
-    the noise of the second.
+    The pass takes the images' whole power for noise, which weighs the images of an optics group
+    rightly against each other; what the map leaves unexplained in a sample of them is the noise.
+    Arguments are those of `accumulate_consensus` and `solve_consensus`; `half` and `weights` are
+    of all particles, the same noise is found whatever `begun` holds.
     """
-    upper = total_power(source)
+    sample = source.sample(_NOISE_IMAGES)
+    upper = total_power(sample)
     white = source.with_noise(upper)
-    equations = accumulate_consensus(white, half, weights, watch)
+    equations = accumulate_consensus(white, half, weights, watch, begun=begun, keep=keep)
     pixel_size = source.pixel_size * source.particles.box / equations.box
-    consensus = solve_consensus(equations, pixel_size, upper, mask)
-    noise = estimate_noise(white, *mean_only(consensus.mean, len(source)))
-    del equations
-    equations = accumulate_consensus(source.with_noise(noise), half, weights, watch)
-    return solve_consensus(equations, pixel_size, noise, consensus.mask if mask is None else mask)
+
+    def refine(mean: Tensor) -> NoiseModel:
+        return estimate_noise(sample.with_noise(upper), *mean_only(mean, len(sample)))
+
+    return solve_consensus(equations, pixel_size, upper, mask, refine)

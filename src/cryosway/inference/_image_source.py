@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -60,6 +60,8 @@ class ImageSource:
         Largest |k|, Fourier pixels, at most D/2 − 1.
     sign
         +1 where the protein is white, −1 where it is dark; scalar or shape (N,).
+    band
+        Largest |k| of the data in use, on the grid of `radius`; as far as that by default.
     noise
         The whitening; none leaves the data as they are.
     cache_bytes
@@ -70,7 +72,7 @@ class ImageSource:
     radius
         As given: the largest |k| on the common grid, that of the coarsest pixel.
     disc
-        The points in use of each image; smaller where a finer pixel would reach beyond `radius`.
+        The points in use of each image; fewer where a finer pixel would reach beyond `radius`.
     """
 
     def __init__(
@@ -78,7 +80,8 @@ class ImageSource:
         particles: Particles,
         radius: int,
         *,
-        sign: float | NDArray[np.float64] = 1.0,
+        sign: float | NDArray[np.number[Any]] = 1.0,
+        band: int | None = None,
         noise: NoiseModel | None = None,
         cache_bytes: int = 1 << 29,
         device: torch.device | str = "cpu",
@@ -102,7 +105,8 @@ class ImageSource:
         self.pixel_size = float(np.max(pixel_size))
         # A finer pixel reaches higher frequencies: its k are longer on the common grid.
         self._scale = self.pixel_size / pixel_size
-        self.disc = make_disc(particles.box, int(radius / self._scale.max() + 1e-6))
+        self._band = radius if band is None else min(radius, band)
+        self.disc = make_disc(particles.box, int(self._band / self._scale.max() + 1e-6))
         rotations = particles.rotations * self._scale[:, None, None]
         self.rotations = torch.from_numpy(rotations.astype(np.float32))
         self.shifts_px = torch.from_numpy(particles.shifts / pixel_size[:, None])
@@ -117,11 +121,34 @@ class ImageSource:
         return len(self.particles)
 
     def with_noise(self, noise: NoiseModel) -> "ImageSource":
-        """The same images whitened by another noise model; shares what is cached."""
+        """Give the same images whitened by another noise model; shares what is cached."""
         other = object.__new__(ImageSource)
         other.__dict__.update(self.__dict__)
         other.noise = noise
         return other
+
+    def sample(self, limit: int) -> "ImageSource":
+        """About `limit` of the images as a source of their own, evenly from every optics group.
+
+        A source that is no larger is given as it is.
+        """
+        if len(self) <= limit:
+            return self
+        share = limit / len(self)
+        rows = []
+        for group in range(len(self.groups)):
+            members = np.flatnonzero(self.group.numpy() == group)
+            count = min(len(members), max(100, round(share * len(members))))
+            rows.append(members[np.linspace(0, len(members) - 1, count).astype(np.int64)])
+        index = np.sort(np.concatenate(rows))
+        return ImageSource(
+            self.particles[index],
+            self.radius,
+            sign=self.signs[index],
+            band=self._band,
+            noise=self.noise,
+            device=self.device,
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         return self.batches()

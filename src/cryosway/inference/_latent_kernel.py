@@ -105,6 +105,15 @@ class ShellMixture:
                     total += fft3_half(candidate * region) * gain[shell]
         return ifft3_half(total)
 
+    def kernel_shares(self) -> FloatArray:
+        """How much each kernel counts, over all shells and regions, shape (B,); sums to 1.
+
+        The last candidate, which is no kernel, is left out.
+        """
+        weight = torch.arange(self.gains.shape[-1]).float().square()
+        share = (self.gains[:, :-1].abs() * weight).sum((0, 2)).double().numpy()
+        return np.asarray(share / max(share.sum(), 1e-30))
+
 
 @final
 class MixtureFit:
@@ -120,27 +129,25 @@ class MixtureFit:
         self._normal = torch.zeros(shells, size, size, dtype=torch.float64)
         self._right = torch.zeros(shells, size, dtype=torch.float64)
         shell = frequency_radius(regions.shape[-1], regions.device).round().long().flatten()
-        self._inside = shell < shells
-        self._shell = shell[self._inside]
+        order = torch.argsort(shell, stable=True)
+        counts = torch.bincount(shell, minlength=shells)[:shells]
+        self._order, self._counts = order[: int(counts.sum())], counts.tolist()
 
-    def _features(self, candidates: Tensor) -> Tensor:
-        stacked = torch.cat([fft3_half(candidates * region) for region in self._regions])
-        return torch.view_as_real(stacked.flatten(1)[:, self._inside]).flatten(2)
+    def _sort(self, transforms: Tensor) -> Tensor:
+        """Coefficients (F, 2 · points) in the order of their shells."""
+        return torch.view_as_real(transforms.flatten(1)[:, self._order]).flatten(1)
 
     def add(self, candidates: Tensor, target: Tensor) -> None:
         """Add one half's candidates (B, D, D, D) and the other half's target (D, D, D)."""
-        x = self._features(candidates).double()
-        mask = self._regions.sum(0)
-        y = torch.view_as_real(fft3_half(target * mask).flatten()[self._inside]).double()
-        for i in range(len(x)):
-            right = (x[i] * y).sum(-1)
-            self._right[:, i].index_add_(0, self._shell, right)
-            for j in range(i + 1):
-                product = torch.zeros(self._shells, dtype=torch.float64)
-                product.index_add_(0, self._shell, (x[i] * x[j]).sum(-1))
-                self._normal[:, i, j] += product
-                if i != j:
-                    self._normal[:, j, i] += product
+        features = torch.cat([fft3_half(candidates * region) for region in self._regions])
+        x = self._sort(features)
+        y = self._sort(fft3_half(target * self._regions.sum(0))[None])[0]
+        start = 0
+        for shell, count in enumerate(self._counts):
+            part = slice(start, start + 2 * count)
+            self._normal[shell] += (x[:, part] @ x[:, part].T).double()
+            self._right[shell] += (x[:, part] @ y[part]).double()
+            start += 2 * count
 
     def solve(self, spread: int = 1, ridge: float = 0.02) -> ShellMixture:
         """Weights per shell, each pooled with `spread` shells on either side."""

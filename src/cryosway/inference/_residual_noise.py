@@ -30,7 +30,7 @@ def estimate_noise(
         raise ValueError(msg)
     count = min(limit, len(source))
     index = np.unique(np.linspace(0, len(source) - 1, count).astype(np.int64))
-    reader = SliceReader(basis.volumes)
+    reader = SliceReader(basis.volumes.to(source.device))
     sums = ShellSums(len(source.groups), source.disc.radius + 1, source.disc.shell)
     for batch in source.batches(index):
         slices, rows = batch.slices, batch.index
@@ -38,14 +38,16 @@ def estimate_noise(
         contrast = torch.from_numpy(posterior.contrast[rows]).float()
         z = torch.from_numpy(posterior.mean[rows]).float()
         amounts = torch.cat([torch.ones(len(z), 1), z], dim=1) * contrast[:, None]
+        amounts = amounts.to(source.device)
         expected = torch.einsum("npic,nc->npi", views, amounts)
         power = (torch.view_as_real(slices.values) - expected).square().sum(-1)
         if basis.components:
             root = np.linalg.cholesky(posterior.covariance[rows])
             spread = torch.from_numpy(root * posterior.contrast[rows, None, None]).float()
+            spread = spread.to(source.device)
             power = power + torch.matmul(views[..., 1:].flatten(1, 2), spread).square().sum(
                 -1
             ).unflatten(1, (-1, 2)).sum(-1)
-        sums.add(power, batch.group)
+        sums.add(power.cpu(), batch.group)
     shells = sums.mean()
     return NoiseModel(source.noise.power[:, : shells.shape[1]] * shells)

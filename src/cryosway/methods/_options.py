@@ -11,6 +11,10 @@ from pydantic import Field
 from cryosway.engine import Options
 
 Mask = Literal["auto", "none"] | Path
+Contrast = Literal["auto", "white", "dark"]
+CONTRAST: Any = Field(
+    "auto", description="what the protein is in the images; auto: as stated, else detected"
+)
 SEED: Any = Field(0, ge=0, description="every random number follows from it")
 MASK: Any = Field(
     "auto",
@@ -50,7 +54,13 @@ class PrepareOptions(Options):
 class BackprojectOptions(Options):
     """Options of `backproject`."""
 
+    contrast: Contrast = CONTRAST
     mask: Mask = MASK
+    weights: Path | None = Field(
+        None,
+        description="weight of every particle, 0 to leave it out: .npy, .txt, or a table (.csv, "
+        ".parquet) with columns index and weight",
+    )
     max_resolution: float | None = Field(
         None, gt=0, description="finest resolution to use, Å; default: the pixel size allows"
     )
@@ -71,7 +81,8 @@ class LinearOptions(Options):
     mask: Mask = MASK
     contrast: bool = Field(True, description="fit the contrast of every particle")
     null_tests: int = Field(
-        1, ge=0, description="simulated homogeneous copies of the data to compare with"
+        4,
+        description="simulated homogeneous copies of the data to compare with: 0, or 2 and more",
     )
     seed: int = SEED
 

@@ -162,13 +162,13 @@ def load_weights(weights: WeightsLike | None, count: int) -> FloatArray | None:
     """
     if weights is None:
         return None
-    name = str(weights) if isinstance(weights, str | Path) else "weights"
-    found = _read_weights(Path(name), count) if name != "weights" else np.asarray(weights)
-    if found.dtype == np.bool_ or found.dtype.kind in "iuf":
-        found = found.astype(np.float64)
-    if found.shape != (count,) or found.dtype != np.float64:
-        message = f"{name}: there are {count} particles, but weights of shape {found.shape}"
+    given = isinstance(weights, str | Path)
+    name = str(weights) if given else "weights"
+    raw = _read_weights(Path(name), count) if given else np.asarray(weights)
+    if raw.shape != (count,) or raw.dtype.kind not in "biuf":
+        message = f"{name}: there are {count} particles, but weights of shape {raw.shape}"
         raise CryoswayError(message)
+    found = raw.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(found) | (found < 0))
     if len(bad):
         message = f"{name}: particle {bad[0] + 1} has weight {found[bad[0]]}; give 0 or more"

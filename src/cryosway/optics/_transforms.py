@@ -119,12 +119,14 @@ def crop_fourier(transform: Tensor, box: int, ndim: int) -> Tensor:
     _require_even(box)
     if box == old:
         return transform
+    if box > old:
+        msg = f"cannot crop to {box}, which is larger than {old}"
+        raise ValueError(msg)
     rows = _crop_axis_indices(old, box, transform.device)
     cropped = transform[..., : box // 2 + 1]
     for axis in range(-ndim, -1):
         cropped = cropped.index_select(axis, rows)
     # The new Nyquist plane holds one of two frequencies ±D/2 and is not Hermitian: drop it.
-    cropped = cropped.clone() if cropped.data_ptr() == transform.data_ptr() else cropped
     cropped[..., box // 2] = 0
     for axis in range(-ndim, -1):
         cropped.select(axis, box // 2).zero_()

@@ -70,7 +70,7 @@ class StackWriter:
             raise CryoswayError(message) from error
         if not start:
             file.write(self._header.tobytes())
-        (lambda n: None)(HEADER_BYTES + start * self._image_bytes)
+        file.truncate(HEADER_BYTES + start * self._image_bytes)
         file.seek(0, os.SEEK_END)
         return file
 

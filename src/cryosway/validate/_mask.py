@@ -58,9 +58,10 @@ def make_solvent_mask(
 ) -> FloatVolume:
     """Make a soft mask around the density of a map.
 
-    The low-passed map is cut where it stands out from the solvent: at the larger of five times
-    the spread of the solvent (taken outside the largest ball, robustly) and a tenth of its
-    strong density. Specks smaller than a twentieth of the largest piece are dropped.
+    The low-passed map is cut where it stands out from the solvent: in pieces that reach five
+    times the spread of the solvent (taken near the edge of the box, robustly), down to 2.5 times
+    it, and nowhere below 0.12 of the strong density. Pieces smaller than a twentieth of the
+    largest are dropped. Where nothing stands out, the mask is a ball.
 
     Parameters
     ----------
@@ -84,10 +85,12 @@ def make_solvent_mask(
     centre = np.median(shell)
     spread = 1.4826 * np.median(np.abs(shell - centre))
     strong = np.percentile(smooth[ball], 99.8) - centre
-    inside = (smooth - centre > max(5 * spread, 0.12 * strong)) & ball
-    inside = _drop_specks(inside)
-    if not inside.any():
+    least = 0.12 * strong
+    sure = _drop_specks((smooth - centre > max(5 * spread, least)) & ball)
+    if not sure.any():
         return sphere_mask(box, 0.40 * box, 0.06 * box)
+    likely = (smooth - centre > max(2.5 * spread, least)) & ball
+    inside = ndimage.binary_propagation(sure, mask=likely)
     return soften_mask(inside, grow / pixel_size, edge / pixel_size) * ball
 
 

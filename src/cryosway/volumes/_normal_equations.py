@@ -156,7 +156,10 @@ class NormalEquations:
             grid[:, :, 0] = plane + mates
 
     def weight_power(self, shells: int, part: int | None = None) -> Tensor:
-        """Mean weight Σ f² s_cc per shell and volume, shape (C, shells)."""
+        """Mean weight Σ f² s_cc of a coefficient of the box, per shell and volume: (C, shells).
+
+        The oversampled grid has `OVERSAMPLING`³ voxels to each, which share its data.
+        """
         self._symmetrize()
         diagonal = [q for q, (a, b) in enumerate(zip(*self.pairs, strict=True)) if a == b]
         total = self.sums.sum(0) if part is None else self.sums[part]
@@ -165,7 +168,8 @@ class NormalEquations:
         inside = index < shells
         sums = weights.new_zeros(shells, self.channels)
         sums.index_add_(0, index[inside], weights[inside])
-        return (sums / torch.bincount(index[inside], minlength=shells)[:, None].clamp(min=1)).T
+        counts = torch.bincount(index[inside], minlength=shells)[:, None].clamp(min=1)
+        return OVERSAMPLING**3 * (sums / counts).T
 
     def _shell_index(self) -> Tensor:
         return (frequency_radius(self.size, self.sums.device) / OVERSAMPLING).round().long()
@@ -176,8 +180,8 @@ class NormalEquations:
         Parameters
         ----------
         inverse_prior
-            Shape (C, shells): 1 / S_c, the inverse prior power of each volume's transform, in
-            the units of the whitened weights.
+            Shape (C, shells): 1 / S_c, the inverse prior power of each volume's transform on
+            the box (as `shell_power` measures it), in the units of the whitened weights.
         part
             Which accumulator; all together by default.
 
@@ -190,7 +194,10 @@ class NormalEquations:
         shell = self._shell_index().flatten()
         last = self.box // 2 - 1
         inside = (shell <= last).nonzero()[:, 0]
-        ridge = inverse_prior.T.to(total)
+        # A density that fills the padded box has OVERSAMPLING³ times the power of one that
+        # fills the box: without this, a grid voxel with an eighth of the data would be damped
+        # as if it had to stand alone.
+        ridge = inverse_prior.T.to(total) / OVERSAMPLING**3
         solution = total.new_zeros(len(total), self.channels, 2)
         for at in inside.split(_CHUNK):
             ridges = ridge[shell[at].clamp(max=len(ridge) - 1)]

@@ -1,0 +1,287 @@
+"""The files of a linear job's model, and the decoder that opens them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cryosway.engine import load_tensors, save_tensors, write_json
+from cryosway.inference import (
+    GaussianPosterior,
+    ImageSource,
+    LatentKernel,
+    NoiseModel,
+    ShellMixture,
+)
+from cryosway.particles import read_particles
+from cryosway.validate import corrected_fsc
+
+if TYPE_CHECKING:
+    from cryosway.jobs import Job
+
+PARTICLES_NAME = "particles.star"
+
+FloatArray = npt.NDArray[np.float64]
+Volume = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """Everything that turns a latent into a map.
+
+    Attributes
+    ----------
+    volumes
+        Shape (1 + K, D, D, D): mean and components, from all particles.
+    half_volumes
+        Shape (2, 1 + K, D, D, D): the same from each half-set.
+    variances
+        Shape (K,), float64.
+    mask
+        Shape (D, D, D).
+    inverse_prior
+        Shape (shells,): inverse prior power of a map within the mask.
+    noise
+        Shape (G, shells), float64.
+    bandwidths
+        Shape (B,), float64.
+    mixture
+        Gains of the B kernels and the linear map, and their regions.
+    """
+
+    volumes: Tensor
+    half_volumes: Tensor
+    variances: FloatArray
+    mask: Tensor
+    inverse_prior: Tensor
+    noise: FloatArray
+    bandwidths: FloatArray
+    mixture: ShellMixture
+
+    def save(self, folder: Path, pixel_size: float) -> None:
+        """Write model.safetensors and model.json."""
+        save_tensors(
+            folder / "model.safetensors",
+            {
+                "volumes": self.volumes.contiguous(),
+                "half_volumes": self.half_volumes.contiguous(),
+                "variances": self.variances,
+                "mask": self.mask.contiguous(),
+                "inverse_prior": self.inverse_prior.contiguous(),
+                "noise": self.noise,
+                "bandwidths": self.bandwidths,
+                "gains": self.mixture.gains.contiguous(),
+                "regions": self.mixture.regions.contiguous(),
+            },
+            {},
+        )
+        architecture = {
+            "volume": "BasisGrid",
+            "latent": "GaussianPosterior",
+            "components": len(self.variances),
+            "box": int(self.volumes.shape[-1]),
+            "pixel_size": pixel_size,
+        }
+        write_json(folder / "model.json", architecture)
+
+    @classmethod
+    def load(cls, folder: Path) -> "LinearModel":
+        """Read model.safetensors."""
+        tensors = load_tensors(folder / "model.safetensors")[0]
+        mixture = ShellMixture(_tensor(tensors["gains"]), _tensor(tensors["regions"]))
+        return cls(
+            *(_tensor(tensors[name]) for name in ("volumes", "half_volumes")),
+            variances=np.asarray(tensors["variances"]),
+            mask=_tensor(tensors["mask"]),
+            inverse_prior=_tensor(tensors["inverse_prior"]),
+            noise=np.asarray(tensors["noise"]),
+            bandwidths=np.asarray(tensors["bandwidths"]),
+            mixture=mixture,
+        )
+
+
+def _tensor(values: Any) -> Tensor:
+    return torch.as_tensor(values)
+
+
+def save_posterior(folder: Path, posterior: GaussianPosterior, half: Tensor) -> None:
+    """Write latents.safetensors: posterior means and covariances, contrast, half-sets."""
+    save_tensors(
+        folder / "latents.safetensors",
+        {
+            "mean": posterior.mean,
+            "covariance": posterior.covariance,
+            "contrast": posterior.contrast,
+            "contrast_variance": posterior.contrast_variance,
+            "log_likelihood": posterior.log_likelihood,
+            "half": half,
+        },
+        {},
+    )
+
+
+def load_posterior(folder: Path) -> tuple[GaussianPosterior, Tensor]:
+    """Read latents.safetensors."""
+    found = load_tensors(folder / "latents.safetensors")[0]
+    names = ("mean", "covariance", "contrast", "contrast_variance", "log_likelihood")
+    posterior = GaussianPosterior(*(np.asarray(found[name], np.float64) for name in names))
+    return posterior, torch.as_tensor(found["half"])
+
+
+@dataclass(frozen=True, eq=False)
+class LatentMaps:
+    """Maps at one latent.
+
+    Attributes
+    ----------
+    volume
+        Shape (D, D, D): masked, every shell and region from the kernels that predict it best.
+    half_maps
+        Shape (2, D, D, D): unmasked, of the narrowest kernel that counts in the volume.
+    n_effective
+        Kish's effective number of particles behind the volume, power-weighted over shells.
+    """
+
+    volume: Volume
+    half_maps: npt.NDArray[np.float32]
+    n_effective: float
+
+
+@final
+class KernelDecoder:
+    """Decodes latents by kernel-weighted backprojection of the particles around them.
+
+    Parameters
+    ----------
+    model
+        The fitted linear model.
+    source
+        The particles, whitened.
+    posterior, half
+        Of the particles.
+    """
+
+    def __init__(
+        self,
+        model: LinearModel,
+        source: ImageSource,
+        posterior: GaussianPosterior,
+        half: Tensor,
+    ) -> None:
+        self.model = model
+        self._source = source
+        self._kernel = LatentKernel(posterior, half, tuple(model.bandwidths.tolist()))
+        self._last: tuple[bytes, LatentMaps] | None = None
+
+    def candidates(
+        self, z: FloatArray, parts: Sequence[int | None] = (0, 1, None)
+    ) -> tuple[list[Tensor], FloatArray]:
+        """Candidate maps at a latent: those of the B kernels, and the linear map.
+
+        Parameters
+        ----------
+        z
+            Shape (K,).
+        parts
+            Half-set 0, 1, or None for all particles.
+
+        Returns
+        -------
+        For each part (B + 1, D, D, D); and the weights of the particles, shape (N, B).
+        """
+        equations, weights = self._kernel.accumulate(self._source, z)
+        ridge = self.model.inverse_prior.expand(len(self.model.bandwidths), -1)
+        amounts = torch.tensor([1.0, *np.asarray(z).tolist()])
+        found = []
+        for part in parts:
+            basis = self.model.volumes if part is None else self.model.half_volumes[part]
+            linear = torch.einsum("c,cxyz->xyz", amounts, basis)
+            found.append(torch.cat([equations.solve(ridge, part).cpu(), linear[None]]))
+        return found, weights
+
+    def decode(self, z: FloatArray) -> LatentMaps:
+        """Maps at a latent; the last one is remembered."""
+        key = np.asarray(z, np.float64).tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._decode(np.asarray(z, np.float64)))
+        return self._last[1]
+
+    def _decode(self, z: FloatArray) -> LatentMaps:
+        (first, second, whole), weights = self.candidates(z)
+        mixture = self.model.mixture
+        kish = np.square(weights.sum(0)) / np.maximum(np.square(weights).sum(0), 1e-30)
+        share = mixture.kernel_shares()
+        chosen = int(np.argmax(share))
+        return LatentMaps(
+            volume=mixture.combine(whole).numpy(),
+            half_maps=torch.stack([first[chosen], second[chosen]]).numpy(),
+            n_effective=float(share @ kish),
+        )
+
+    # -- what `Job` asks for -------------------------------------------------------------------
+
+    def volume(self, z: FloatArray | None) -> Volume:
+        """Density at latent z, shape (D, D, D)."""
+        return self.decode(_require(z)).volume
+
+    def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
+        """Unmasked half-maps of the kernel that carries most of the volume."""
+        first, second = self.decode(_require(z)).half_maps
+        return first, second
+
+    def fsc(self, z: FloatArray | None) -> FloatArray:
+        """Masked, corrected FSC of the half-maps, shape (D // 2,)."""
+        first, second = self.half_maps(z)
+        return corrected_fsc(first, second, self.model.mask.numpy())["corrected"]
+
+    def n_effective(self, z: FloatArray | None) -> float:
+        """Effective number of particles behind the volume at z."""
+        return self.decode(_require(z)).n_effective
+
+    def weights(self, z: FloatArray | None) -> FloatArray:
+        """Weight of every particle in each kernel at z, shape (N, B)."""
+        return self._kernel.weights(_require(z))
+
+
+def _require(z: FloatArray | None) -> FloatArray:
+    if z is None:
+        msg = "a linear job decodes latents"
+        raise ValueError(msg)
+    return z
+
+
+@final
+class LazyDecoder:
+    """Opens the particles of a linear job when a map is first asked for."""
+
+    def __init__(self, job: "Job") -> None:
+        self._job = job
+
+    @cached_property
+    def _decoder(self) -> KernelDecoder:
+        info = self._job.info
+        model = LinearModel.load(self._job.path)
+        posterior, half = load_posterior(self._job.path)
+        particles = read_particles(self._job.path / PARTICLES_NAME, accept_defaults=True)
+        table = self._job.particles
+        source = ImageSource(
+            particles,
+            int(info["radius"]),
+            sign=table["sign"].to_numpy(np.float64),
+            noise=NoiseModel(model.noise),
+        )
+        return KernelDecoder(model, source, posterior, half)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+
+def open_decoder(job: "Job") -> LazyDecoder:
+    """Open the decoder of a linear job."""
+    return LazyDecoder(job)
