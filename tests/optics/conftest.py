@@ -1,9 +1,14 @@
-"""The devices that the tests of image formation run on."""
+"""What the tests of image formation share: the devices they run on."""
 
 import pytest
 import torch
+from hypothesis import settings
 
 NO_CUDA = "no CUDA device"
+
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("optics", deadline=None, max_examples=60)
+settings.load_profile("optics")
 
 
 @pytest.fixture(

@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+import cryosway.optics._slice_kernels as kernels
 from cryosway.optics import extract_slices, insert_slices, make_disc, random_rotations
-from cryosway.optics._slice_kernels import gather_slices, scatter_slices
 
 BOX, SIZE = 8, 16
 VOXELS = SIZE * SIZE * (SIZE // 2 + 1)
@@ -72,7 +72,9 @@ def scatter(rotations, images, part, *, parts, teams=1, channels):
     accumulators = np.zeros((parts, VOXELS, width), filters.dtype)
     points = POINTS.astype(filters.dtype)
     part = np.asarray(part, np.int64)
-    scatter_slices(accumulators, rotations, points, values, filters, moments, part, SIZE, teams)
+    kernels.scatter_slices(
+        accumulators, rotations, points, values, filters, moments, part, SIZE, teams
+    )
     return accumulators
 
 
@@ -82,7 +84,7 @@ def test_gathering_reads_the_slices_of_every_volume(precision, channels):
     rotations = make_rotations(precision)
     side_by_side, grids = make_grids(channels, precision)
     out = np.empty((len(rotations), len(POINTS), 2 * channels), precision)
-    gather_slices(side_by_side, SIZE, rotations, POINTS.astype(precision), out)
+    kernels.gather_slices(side_by_side, SIZE, rotations, POINTS.astype(precision), out)
     for c, grid in enumerate(grids):
         expected = extract_slices(grid, torch.tensor(rotations), torch.tensor(POINTS)).numpy()
         found = out[..., c] + 1j * out[..., channels + c]
@@ -112,6 +114,26 @@ def test_parts_take_their_own_images_however_many_threads_share_one(teams):
         assert_allclose(found[wanted], expected, atol=1e-12)
 
 
+def test_no_two_threads_of_a_team_write_to_one_voxel(monkeypatch):
+    """Run the threads one by one, in plain Python: each fills its own planes z and no other."""
+    teams = 3
+    rotations = np.concatenate([make_rotations("float64")[:2], AXIS_ALIGNED])
+    images = make_images(len(rotations), 1, 1, "float64")
+    whole = scatter(rotations, images, np.zeros(len(rotations)), parts=1, channels=1)
+    monkeypatch.setattr(kernels, "scatter_slices", kernels.scatter_slices.py_func)
+    total = np.zeros_like(whole)
+    for member in range(teams):
+        monkeypatch.setattr(kernels, "prange", lambda _, member=member: [member])
+        written = scatter(
+            rotations, images, np.zeros(len(rotations)), parts=1, teams=teams, channels=1
+        )
+        planes = abs(written[0]).reshape(SIZE, -1).max(axis=1).nonzero()[0]
+        assert len(planes) > 2
+        assert (planes % teams == member).all()
+        total += written
+    assert_allclose(total, whole, atol=1e-12)
+
+
 def test_scattering_adds_to_what_is_there():
     rotations = make_rotations("float64")
     n = len(rotations)
@@ -137,7 +159,7 @@ def test_kernels_are_adjoint():
     values, filters, moments = make_images(n, 1, 1, "float64")
     filters, moments = np.ones_like(filters), np.ones_like(moments)
     slices = np.empty((n, len(POINTS), 2))
-    gather_slices(side_by_side, SIZE, rotations, POINTS.astype(float), slices)
+    kernels.gather_slices(side_by_side, SIZE, rotations, POINTS.astype(float), slices)
     spread = scatter(rotations, (values, filters, moments), np.zeros(n), parts=1, channels=1)[0]
     forward = (slices[..., 0] * values.real + slices[..., 1] * values.imag).sum()
     backward = (side_by_side * spread[:, :2]).sum()

@@ -123,6 +123,31 @@ def solve_step(step: Step, basis: BasisGrid, setting: Setting, part: int | None 
     return step.equations.solve(inverse_prior, part) * setting.mask
 
 
+def regularise_by_halves(step: Step, basis: BasisGrid, setting: Setting) -> Setting:
+    """Replace the prior of each component by what its two half-sets agree on.
+
+    The components are solved from each half-set; the power they share in a shell, FSC times
+    power, is the signal's, and what filled the mask with it would have 1/⟨mask²⟩ times that.
+    The prior never exceeds that of the given setting.
+    """
+    first, second = (solve_step(step, basis, setting, part)[1:] for part in (0, 1))
+    shells = setting.inverse_prior.shape[1]
+    shared = 0.25 * (shell_power(first + second, shells) - shell_power(first - second, shells))
+    shared = _smooth_shells(shared) / float(setting.mask.square().mean())
+    scale = torch.from_numpy(basis.variances).to(torch.float32)[:, None]
+    inverse = 1 / (shared * scale).clamp(min=1e-30)
+    floor = setting.inverse_prior[1:]
+    inverse = inverse.clamp(min=floor, max=1e4 * floor)
+    inverse_prior = torch.cat([setting.inverse_prior[:1], inverse])
+    return replace(setting, inverse_prior=inverse_prior)
+
+
+def _smooth_shells(values: Tensor) -> Tensor:
+    """Average over three shells, so that chance in one shell decides nothing."""
+    padded = torch.nn.functional.pad(values[None], (1, 1), mode="replicate")[0]
+    return (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3
+
+
 def normalise_basis(
     volumes: Tensor, posterior: GaussianPosterior
 ) -> tuple[BasisGrid, GaussianPosterior, FloatArray]:

@@ -1,4 +1,4 @@
-"""Is there heterogeneity? What the fit finds, against what it finds in simulated homogeneous data."""
+"""Is there heterogeneity? What a fit finds, against what it finds in homogeneous simulations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Heterogeneity:
 
     @property
     def verdict(self) -> str:
-        """homogeneous or heterogeneous."""
+        """Either homogeneous or heterogeneous."""
         return "heterogeneous" if self.significant else "homogeneous"
 
     def describe(self) -> dict[str, object]:

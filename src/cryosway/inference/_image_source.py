@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import available_memory_bytes
-from cryosway.optics import CtfParams, compute_ctf, fft2_half, make_disc, shift_images
+from cryosway.optics import CtfParams, compute_ctf, fft2_half, make_disc
 from cryosway.particles import Particles
 from cryosway.volumes import Slices
 
@@ -106,29 +106,36 @@ class ImageSource:
         # A finer pixel reaches higher frequencies: its k are longer on the common grid.
         self._scale = self.pixel_size / pixel_size
         self._band = radius if band is None else min(radius, band)
-        self.disc = make_disc(particles.box, int(self._band / self._scale.max() + 1e-6))
+        self.disc = make_disc(particles.box, self._reach(self._band))
         rotations = particles.rotations * self._scale[:, None, None]
         self.rotations = torch.from_numpy(rotations.astype(np.float32))
         self.shifts_px = torch.from_numpy(particles.shifts / pixel_size[:, None])
-        points = len(self.disc.points)
         self.points = self.disc.points.to(torch.float32)
-        self.batch = int(max(16, min(1024, _BATCH_BYTES // (points * 24))))
-        wanted = len(particles) * points * 12
-        self._keep = wanted <= min(cache_bytes, available_memory_bytes() // 3)
+        self.batch = self._choose_batch()
+        self._cache_bytes = min(cache_bytes, available_memory_bytes() // 3)
+        self._keep = len(particles) * len(self.points) * 12 <= self._cache_bytes
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._parent: ImageSource | None = None
+        self._columns = torch.empty(0, dtype=torch.int64)
+        self._gain = self._make_gain()
 
     def __len__(self) -> int:
         return len(self.particles)
 
-    def with_noise(self, noise: NoiseModel) -> "ImageSource":
-        """Give the same images whitened by another noise model; shares what is cached."""
+    def _copy(self) -> "ImageSource":
         other = object.__new__(ImageSource)
         other.__dict__.update(self.__dict__)
+        return other
+
+    def with_noise(self, noise: NoiseModel | None) -> "ImageSource":
+        """Give the same images whitened by another noise model; shares what is cached."""
+        other = self._copy()
         other.noise = noise
+        other._gain = other._make_gain()
         return other
 
     def sample(self, limit: int) -> "ImageSource":
-        """About `limit` of the images as a source of their own, evenly from every optics group.
+        """Make a source of about `limit` of the images, evenly from every optics group.
 
         A source that is no larger is given as it is.
         """
@@ -147,8 +154,40 @@ class ImageSource:
             sign=self.signs[index],
             band=self._band,
             noise=self.noise,
+            cache_bytes=self._cache_bytes,
             device=self.device,
         )
+
+    def within(self, radius: int) -> "ImageSource":
+        """Give the same images up to a smaller radius, read from this source's cache if it has one.
+
+        The volumes of that radius have a smaller box.
+        """
+        if radius >= self.radius:
+            return self
+        other = self._copy()
+        other.radius, other._band = radius, min(radius, self._band)
+        other.disc = make_disc(self.disc.box, self._reach(other._band))
+        other.points = other.disc.points.to(torch.float32)
+        shorter = self.disc.points.long().square().sum(1) <= other.disc.radius**2
+        other._columns = shorter.nonzero()[:, 0]
+        other._cache = {}
+        other._parent = self if self._keep else None
+        other._keep = len(self) * len(other.points) * 12 <= self._cache_bytes
+        other.batch = self.batch if self._keep else other._choose_batch()
+        other._gain = other._make_gain()
+        return other
+
+    def _reach(self, band: int) -> int:
+        """Largest |k| of an image that stays within `band` on the common grid."""
+        return int(band / self._scale.max() + 1e-6)
+
+    def _choose_batch(self) -> int:
+        return int(max(16, min(1024, _BATCH_BYTES // (len(self.points) * 24))))
+
+    def _make_gain(self) -> Tensor | None:
+        """1 / noise amplitude, shape (G, P)."""
+        return None if self.noise is None else 1 / self.noise.amplitude(self.disc.shell)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.batches()
@@ -188,24 +227,35 @@ class ImageSource:
         return values, filters
 
     def _load(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        images = torch.from_numpy(self.particles.images(rows) * self.signs[rows, None, None])
-        if not bool(torch.isfinite(images).all()):
+        if self._parent is not None:
+            values, filters = self._parent._packed_block(int(rows[0]), rows)
+            return values[:, self._columns], filters[:, self._columns]
+        images = torch.from_numpy(self.particles.images(rows))
+        if not bool(torch.isfinite(images.sum())):
             bad = int(rows[int((~torch.isfinite(images).flatten(1).all(1)).nonzero()[0])])
-            msg = f"image {bad + 1} of the data set holds NaN or infinite pixels: remove it"
+            name = self.particles[[bad]].source["image_name"].iloc[0]
+            msg = f"image {name} holds NaN or infinite pixels: remove its row from the particles"
             raise CryoswayError(msg)
         at = torch.from_numpy(rows)
-        transform = fft2_half(images)
+        values = self.disc.pack(fft2_half(images)) * torch.from_numpy(self.signs[rows])[:, None]
         shifts = self.shifts_px[at]
         if bool((shifts != 0).any()):
-            transform = shift_images(transform, shifts)
-        values = self.disc.pack(transform)
+            values = values * self._phases(shifts)
         return values, compute_ctf(self.disc.frequencies, self.ctf[at])
+
+    def _phases(self, shifts_px: Tensor) -> Tensor:
+        """exp(−2πi k·shift) at the disc's points, shape (n, P), from one table per axis."""
+        radius, box = self.disc.radius, self.disc.box
+        k = torch.arange(-radius, radius + 1, dtype=torch.float64) / box
+        tables = torch.exp(-2j * torch.pi * shifts_px[:, :, None] * k).to(torch.complex64)
+        at = self.disc.points.long() + radius
+        return tables[:, 0, at[:, 0]] * tables[:, 1, at[:, 1]]
 
     def _whiten(self, rows: NDArray[np.int64], values: Tensor, filters: Tensor) -> Batch:
         at = torch.from_numpy(rows)
         group = self.group[at]
-        if self.noise is not None:
-            gain = 1 / self.noise.amplitude(self.disc.shell)[group]
+        if self._gain is not None:
+            gain = self._gain if len(self._gain) == 1 else self._gain[group]
             values, filters = values * gain, filters * gain
         moved = (t.to(self.device) for t in (values, filters, self.rotations[at], self.points))
         return Batch(rows, Slices(*moved), group)
@@ -213,7 +263,7 @@ class ImageSource:
 
 def total_power(source: ImageSource, limit: int = 4000) -> NoiseModel:
     """Mean power of the images per group and shell: an upper bound of the noise."""
-    plain = source.with_noise(None) if source.noise is not None else source  # type: ignore[arg-type]
+    plain = source.with_noise(None)
     count = min(limit, len(source))
     index = np.unique(np.linspace(0, len(source) - 1, count).astype(np.int64))
     sums = ShellSums(len(source.groups), source.disc.radius + 1, source.disc.shell)
@@ -243,6 +293,9 @@ class ShellSums:
         """Shape (G, shells); a group without images gets the mean of the others."""
         overall = self._sums.sum(0) / self._counts.sum(0).clamp(min=1)
         means = torch.where(self._counts > 0, self._sums / self._counts.clamp(min=1), overall)
-        # A zero would divide: a shell outside the data (as after a band limit) gets its neighbour.
-        floor = 1e-6 * means.amax(dim=1, keepdim=True).clamp(min=1e-20)
-        return np.asarray(torch.maximum(means, floor).numpy())
+        # A zero would divide: a shell without data (as after a band limit) gets its neighbour.
+        least = 1e-6 * means.amax(dim=1).clamp(min=1e-20)
+        for shell in range(1, means.shape[1]):
+            empty = means[:, shell] < least
+            means[empty, shell] = means[empty, shell - 1]
+        return np.asarray(means.clamp(min=least[:, None]).numpy())

@@ -16,7 +16,8 @@ from cryosway.inference._image_source import Batch
 from cryosway.volumes import SliceReader
 
 FloatArray = NDArray[np.float64]
-_ROUNDS = 3
+_NEWTON_STEPS = 8
+_CONTRASTS = (0.05, 5.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +82,8 @@ def infer_posterior(
 ) -> GaussianPosterior:
     """Posterior of latents and contrast from Gram matrices.
 
-    Given the contrast, z is Gaussian with precision a² G_UU + Λ⁻¹; given z, the contrast is
-    Gaussian too; the two are alternated, starting from a = 1.
+    Given the contrast, z is Gaussian with precision a² G_UU + Λ⁻¹. The contrast is where its own
+    posterior, with z integrated out, is highest; its variance is from the curvature there.
 
     Parameters
     ----------
@@ -94,31 +95,44 @@ def infer_posterior(
         Prior spread s of the contrast about 1; 0 fixes it at 1.
     """
     k = len(variances)
+    variances = np.maximum(variances, 1e-30)
     g_uu, g_um, g_uy = gram[:, 1 : k + 1, 1 : k + 1], gram[:, 1 : k + 1, 0], gram[:, 1 : k + 1, -1]
-    prior = np.diag(1 / np.maximum(variances, 1e-30))
     a, a_variance = np.ones(len(gram)), np.zeros(len(gram))
-    for last in [False] * (_ROUNDS if contrast_sd > 0 else 0) + [True]:
-        a2 = (a**2)[:, None, None]
-        precision = a2 * g_uu + prior
-        covariance = np.linalg.inv(precision)
-        right = a[:, None] * g_uy - a2[:, 0] * g_um
-        z = np.einsum("nij,nj->ni", covariance, right)
-        if not last:
-            a, a_variance = _infer_contrast(gram, z, covariance, contrast_sd)
-    log_determinant = np.linalg.slogdet(precision)[1] + np.log(np.maximum(variances, 1e-30)).sum()
+    if contrast_sd > 0:
+        a, a_variance = _infer_contrast(gram, variances, contrast_sd)
+    precision = (a**2)[:, None, None] * g_uu + np.diag(1 / variances)
+    covariance = np.asarray(np.linalg.inv(precision), np.float64)
+    right = a[:, None] * g_uy - (a**2)[:, None] * g_um
+    z = np.einsum("nij,nj->ni", covariance, right)
+    log_determinant = np.linalg.slogdet(precision)[1] + np.log(variances).sum()
     misfit = gram[:, -1, -1] - 2 * a * gram[:, 0, -1] + a**2 * gram[:, 0, 0]
     evidence = -0.5 * (misfit - np.einsum("ni,ni->n", right, z) + log_determinant)
-    return GaussianPosterior(z, covariance, a, a_variance, evidence)
+    return GaussianPosterior(z, covariance, a, a_variance, np.asarray(evidence, np.float64))
 
 
 def _infer_contrast(
-    gram: FloatArray, z: FloatArray, covariance: FloatArray, sd: float
+    gram: FloatArray, variances: FloatArray, sd: float
 ) -> tuple[FloatArray, FloatArray]:
-    k = z.shape[1]
-    v = np.concatenate([np.ones((len(z), 1)), z], axis=1)
-    g = gram[:, : k + 1, : k + 1]
-    power = np.einsum("ni,nij,nj->n", v, g, v)
-    power += np.einsum("nij,nji->n", covariance, g[:, 1:, 1:])
-    variance = 1 / (power + 1 / sd**2)
-    a = (np.einsum("ni,ni->n", v, gram[:, : k + 1, -1]) + 1 / sd**2) * variance
-    return np.clip(a, 0.05, 5.0), variance
+    """Mode and curvature's variance of log p(y | a) p(a), by Newton's method from a = 1.
+
+    In the basis where Λ^½ G_UU Λ^½ is diagonal, with d on it, and s = a² d + 1, r = a p − a² q,
+    log p(y | a) = a G_my − ½ a² G_mm + ½ Σ (r² / s − log s) + const.
+    """
+    k, root = len(variances), np.sqrt(variances)
+    d, turn = np.linalg.eigh(root[:, None] * gram[:, 1 : k + 1, 1 : k + 1] * root)
+    d = np.maximum(d, 0)
+    p = np.einsum("nij,ni->nj", turn, root * gram[:, 1 : k + 1, -1])
+    q = np.einsum("nij,ni->nj", turn, root * gram[:, 1 : k + 1, 0])
+    g_my, g_mm = gram[:, 0, -1], gram[:, 0, 0]
+    a, curvature = np.ones(len(gram)), np.zeros(len(gram))
+    for _ in range(_NEWTON_STEPS):
+        at = a[:, None]
+        s, r = at**2 * d + 1, at * p - at**2 * q
+        s1, r1 = 2 * at * d, p - 2 * at * q  # derivatives by a
+        ratio, log_s1 = r / s, s1 / s
+        slope = (r1 * ratio - 0.5 * ratio**2 * s1 - 0.5 * log_s1).sum(1)
+        slope += g_my - a * g_mm - (a - 1) / sd**2
+        bend = (r1 - ratio * s1) ** 2 / s - 2 * q * ratio - ratio**2 * d - d / s + 0.5 * log_s1**2
+        curvature = np.maximum(g_mm + 1 / sd**2 - bend.sum(1), 0.5 / sd**2)
+        a = np.clip(a + slope / curvature, *_CONTRASTS)
+    return a, 1 / curvature

@@ -45,9 +45,8 @@ def estimate_noise(
             root = np.linalg.cholesky(posterior.covariance[rows])
             spread = torch.from_numpy(root * posterior.contrast[rows, None, None]).float()
             spread = spread.to(source.device)
-            power = power + torch.matmul(views[..., 1:].flatten(1, 2), spread).square().sum(
-                -1
-            ).unflatten(1, (-1, 2)).sum(-1)
+            uncertain = torch.matmul(views[..., 1:].flatten(1, 2), spread).square().sum(-1)
+            power = power + uncertain.view(*power.shape, 2).sum(-1)
         sums.add(power.cpu(), batch.group)
     shells = sums.mean()
     return NoiseModel(source.noise.power[:, : shells.shape[1]] * shells)

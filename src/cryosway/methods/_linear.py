@@ -1,8 +1,8 @@
 """`linear`: a mean and K components by expectation–maximisation, and maps by latent kernels."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from cryosway.inference import (
     GaussianPosterior,
     Heterogeneity,
     ImageSource,
-    LatentKernel,
     MixtureFit,
     NoiseModel,
     ShellMixture,
@@ -31,7 +30,9 @@ from cryosway.inference import (
     infer_all,
     judge_heterogeneity,
     make_setting,
+    normalise_basis,
     plan_stages,
+    regularise_by_halves,
     relative_variances,
     run_stages,
     solve_step,
@@ -45,6 +46,12 @@ from cryosway.methods._job_files import (
     noise_entries,
     particles_table,
     write_curves,
+)
+from cryosway.methods._linear_checkpoints import (
+    consensus_checkpoint,
+    load_consensus,
+    load_state,
+    state_checkpoint,
 )
 from cryosway.methods._linear_model import (
     PARTICLES_NAME,
@@ -65,9 +72,9 @@ from cryosway.optics import resize_volumes
 from cryosway.particles import Particles
 from cryosway.validate import low_pass
 
-_SEARCHED = 8
+_SEARCHED = 6
 _ACCUMULATOR_BYTES = 1.2e9
-_TARGETS = 8
+_TARGETS = 6
 _PRIOR_SHARE = 0.3
 
 
@@ -176,23 +183,22 @@ class _Fit:
 
     # -- stages --------------------------------------------------------------------------------
 
-    def _open_source(self, radius: int, noise: NoiseModel | None) -> ImageSource:
-        return ImageSource(self.particles, radius, sign=self.sign.astype(np.float64), noise=noise)
+    @cached_property
+    def _images(self) -> ImageSource:
+        return ImageSource(self.particles, self.full, sign=self.sign.astype(np.float64))
 
-    @contextmanager
-    def _watch(self, label: str, total: int) -> Iterator[Any]:
-        progress = self.job.progress(total, label)
-        yield progress.advance
+    def _open_source(self, radius: int, noise: NoiseModel) -> ImageSource:
+        return self._images.within(radius).with_noise(noise)
 
     def _find_consensus(self) -> Consensus:
         kept = self.job.load_checkpoint("consensus")
         if kept is not None:
-            return _load_consensus(*kept)
-        source = self._open_source(self.full, None)
+            return load_consensus(*kept)
+        source = self._images
         pixel_size = source.pixel_size
         given = load_mask(self.options.mask, self.particles.box, pixel_size)
         consensus = fit_consensus(source, self.half, mask=given)
-        tensors, meta = _consensus_checkpoint(consensus)
+        tensors, meta = consensus_checkpoint(consensus)
         self.job.save_checkpoint("consensus", tensors, meta)
         return consensus
 
@@ -226,7 +232,7 @@ class _Fit:
         self, name: str, start: FitState, stages: list[Stage], consensus: Consensus
     ) -> FitState:
         kept = self.job.load_checkpoint(name)
-        state = start if kept is None else _load_state(*kept)
+        state = start if kept is None else load_state(*kept)
         total = sum(stage.iterations for stage in stages) * len(self.particles)
         done = sum(s.iterations for s in stages[: state.stage]) + state.iteration
         progress = self.job.progress(total, f"components, {name}", done=done * len(self.particles))
@@ -234,13 +240,12 @@ class _Fit:
 
         def open_source(radius: int) -> ImageSource:
             sources.clear()  # the coarser stage's cache is done with
-            power = consensus.noise.power
-            sources[radius] = self._open_source(radius, NoiseModel(power[:, : radius + 1]))
+            sources[radius] = self._open_source(radius, consensus.noise)
             return sources[radius]
 
         for step in run_stages(state, stages, open_source, consensus, self.half, progress.advance):
             state = step
-            self.job.save_checkpoint(name, *_state_checkpoint(state))
+            self.job.save_checkpoint(name, *state_checkpoint(state))
             self.job.metrics(stage=name, **state.history[-1])
         return state
 
@@ -255,13 +260,8 @@ class _Fit:
         found = [] if kept is None else kept[0]["variances"].tolist()
         mean = resize_volumes(state.basis.volumes[:1], 2 * (self.full + 1))[0]
         steps = sum(stage.iterations for stage in coarse)
-        progress = self.job.progress(
-            count * steps * len(self.particles), "null test", done=0
-        )
-        sources = {
-            s.radius: self._open_source(s.radius, NoiseModel(consensus.noise.power[:, : s.radius + 1]))
-            for s in coarse
-        }
+        progress = self.job.progress(count * steps * len(self.particles), "null test", done=0)
+        sources = {s.radius: self._open_source(s.radius, consensus.noise) for s in coarse}
         for number in range(len(found), count):
             seed = self.options.seed * 1000 + number + 1
 
@@ -277,9 +277,7 @@ class _Fit:
                 contrast=self.options.contrast,
                 seed=seed,
             )
-            for step in run_stages(
-                null, coarse, open_null, consensus, self.half, progress.advance
-            ):
+            for step in run_stages(null, coarse, open_null, consensus, self.half, progress.advance):
                 null = step
             found.append(relative_variances(null.basis).tolist())
             self.job.save_checkpoint("null", {"variances": np.array(found)})
@@ -293,14 +291,14 @@ class _Fit:
         self.job.decide(
             "number of components",
             count,
-            f"{judged.significant} direction(s) stand out from noise at coarse resolution (p < 0.01 "
-            "against homogeneous simulations of the same particles); one more is kept for what "
-            "only finer shells show",
+            f"{judged.significant} direction(s) stand out from noise at coarse resolution "
+            "(p < 0.01 against homogeneous simulations of the same particles); one more is kept "
+            "for what only finer shells show",
         )
         return count
 
     def _refine_noise(self, state: FitState, last: Stage, consensus: Consensus) -> NoiseModel:
-        source = self._open_source(last.radius, NoiseModel(consensus.noise.power[:, : last.radius + 1]))
+        source = self._open_source(last.radius, consensus.noise)
         posterior = infer_all(source, state.basis, state.contrast_sd)
         full = self._open_source(self.full, consensus.noise)
         return estimate_noise(full, state.basis.resized(2 * (full.radius + 1)), posterior)
@@ -308,16 +306,26 @@ class _Fit:
     def _finish_basis(
         self, state: FitState, radius: int, consensus: Consensus
     ) -> tuple[ImageSource, GaussianPosterior, Tensor, Tensor]:
-        """A last pass at the fit's radius: posterior, and the basis of all and of each half."""
-        source = self._open_source(radius, NoiseModel(consensus.noise.power[:, : radius + 1]))
+        """Make a last pass at the fit's radius: posterior, and the basis of all and of each half."""
+        source = self._open_source(radius, consensus.noise)
         basis = state.basis.resized(2 * (radius + 1))
         setting = make_setting(consensus, self.half, radius, basis.components, state.contrast_sd)
-        with self._watch("latents", len(self.particles)) as watch:
-            step = accumulate_step(source, basis, setting, watch)
+        progress = self.job.progress(2 * len(self.particles), "latents")
+        step = accumulate_step(source, basis, setting, progress.advance)
+        setting = regularise_by_halves(step, basis, setting)
+        volumes = solve_step(step, basis, setting)
+        halves = torch.stack([solve_step(step, basis, setting, part) for part in (0, 1)])
+        fitted, moved, turn = normalise_basis(volumes, step.posterior)
+        halves = _follow(halves, step.posterior, turn)
+        del step, moved
+        posterior = infer_all(source, fitted, state.contrast_sd, progress.advance)
         box = self.particles.box
-        volumes = resize_volumes(solve_step(step, basis, setting), box)
-        halves = [resize_volumes(solve_step(step, basis, setting, part), box) for part in (0, 1)]
-        return source, step.posterior, volumes, torch.stack(halves)
+        return (
+            source,
+            posterior,
+            resize_volumes(fitted.volumes, box),
+            torch.stack([resize_volumes(half, box) for half in halves]),
+        )
 
     def _calibrate(
         self,
@@ -345,9 +353,7 @@ class _Fit:
             mixture=empty,
         )
         full = (
-            source
-            if source.radius == self.full
-            else self._open_source(self.full, consensus.noise)
+            source if source.radius == self.full else self._open_source(self.full, consensus.noise)
         )
         decoder = KernelDecoder(model, full, posterior, self.half)
         fit = MixtureFit(regions, len(BANDWIDTHS) + 1, shells)
@@ -451,78 +457,14 @@ def _spread_targets(
     order = np.argsort(latents[:, 0])
     edges = np.linspace(0, len(order), count + 1).astype(int)
     rng = np.random.default_rng(seed)
-    chosen = [order[rng.integers(a, max(b, a + 1))] for a, b in zip(edges, edges[1:], strict=False)]
+    chosen = [order[rng.integers(a, max(b, a + 1))] for a, b in itertools.pairwise(edges)]
     return np.asarray(latents[chosen])
 
 
-# -- checkpoints -------------------------------------------------------------------------------
-
-
-def _consensus_checkpoint(consensus: Consensus) -> tuple[dict[str, Any], dict[str, Any]]:
-    tensors = {
-        "mean": consensus.mean,
-        "half_0": consensus.half_maps[0],
-        "half_1": consensus.half_maps[1],
-        "mask": consensus.mask,
-        "signal_power": consensus.signal_power,
-        "noise": consensus.noise.power,
-        **{f"fsc_{name}": curve for name, curve in consensus.curves.items()},
-    }
-    contiguous = {
-        name: value.contiguous() if isinstance(value, Tensor) else value
-        for name, value in tensors.items()
-    }
-    return contiguous, {"resolution": consensus.resolution}
-
-
-def _load_consensus(tensors: dict[str, Any], meta: dict[str, Any]) -> Consensus:
-    def tensor(name: str) -> Tensor:
-        return torch.as_tensor(tensors[name])
-
-    return Consensus(
-        mean=tensor("mean"),
-        half_maps=(tensor("half_0"), tensor("half_1")),
-        mask=tensor("mask"),
-        curves={k[4:]: np.asarray(v) for k, v in tensors.items() if k.startswith("fsc_")},
-        resolution=float(meta["resolution"]),
-        signal_power=tensor("signal_power"),
-        noise=NoiseModel(np.asarray(tensors["noise"])),
-    )
-
-
-def _state_checkpoint(state: FitState) -> tuple[dict[str, Any], dict[str, Any]]:
-    tensors: dict[str, Any] = {
-        "volumes": state.basis.volumes.contiguous(),
-        "variances": state.basis.variances,
-    }
-    if state.posterior is not None:
-        tensors["contrast"] = state.posterior.contrast
-    meta = {
-        "contrast_sd": state.contrast_sd,
-        "stage": state.stage,
-        "iteration": state.iteration,
-        "history": state.history,
-    }
-    return tensors, meta
-
-
-def _load_state(tensors: dict[str, Any], meta: dict[str, Any]) -> FitState:
-    from cryosway.volumes import BasisGrid
-
-    basis = BasisGrid(torch.as_tensor(tensors["volumes"]), np.asarray(tensors["variances"]))
-    contrast = np.asarray(tensors["contrast"])
-    posterior = GaussianPosterior(
-        np.zeros((len(contrast), 0)),
-        np.zeros((len(contrast), 0, 0)),
-        contrast,
-        np.zeros_like(contrast),
-        np.zeros_like(contrast),
-    )
-    return FitState(
-        basis,
-        float(meta["contrast_sd"]),
-        int(meta["stage"]),
-        int(meta["iteration"]),
-        posterior,
-        list(meta["history"]),
-    )
+def _follow(halves: Tensor, posterior: GaussianPosterior, turn: npt.NDArray[np.float64]) -> Tensor:
+    """Bring the halves' volumes to the coordinates of `normalise_basis`."""
+    centre = torch.from_numpy(posterior.mean.mean(0)).float()
+    scale = float(posterior.contrast.mean())
+    means = halves[:, 0] + torch.einsum("k,hkxyz->hxyz", centre, halves[:, 1:])
+    components = torch.einsum("kj,hkxyz->hjxyz", torch.from_numpy(turn).float(), halves[:, 1:])
+    return torch.cat([means[:, None] * scale, components], dim=1)

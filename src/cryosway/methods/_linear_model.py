@@ -96,7 +96,8 @@ class LinearModel:
         tensors = load_tensors(folder / "model.safetensors")[0]
         mixture = ShellMixture(_tensor(tensors["gains"]), _tensor(tensors["regions"]))
         return cls(
-            *(_tensor(tensors[name]) for name in ("volumes", "half_volumes")),
+            volumes=_tensor(tensors["volumes"]),
+            half_volumes=_tensor(tensors["half_volumes"]),
             variances=np.asarray(tensors["variances"]),
             mask=_tensor(tensors["mask"]),
             inverse_prior=_tensor(tensors["inverse_prior"]),
@@ -206,7 +207,7 @@ class KernelDecoder:
         return found, weights
 
     def decode(self, z: FloatArray) -> LatentMaps:
-        """Maps at a latent; the last one is remembered."""
+        """Make the maps at a latent; the last one is remembered."""
         key = np.asarray(z, np.float64).tobytes()
         if self._last is None or self._last[0] != key:
             self._last = (key, self._decode(np.asarray(z, np.float64)))

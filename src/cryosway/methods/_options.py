@@ -74,14 +74,14 @@ class LinearOptions(Options):
     components: Literal["auto"] | int = Field(
         "auto", description="number of components; auto: as many as stand out from noise"
     )
-    iterations: int = Field(12, ge=1, description="most steps of expectation–maximisation")
+    iterations: int = Field(10, ge=2, description="most steps of the first, coarsest stage")
     fit_box: Literal["auto"] | int = Field(
         "auto", description="box in which components are fitted, pixels; maps keep the full box"
     )
     mask: Mask = MASK
     contrast: bool = Field(True, description="fit the contrast of every particle")
     null_tests: int = Field(
-        4,
+        3,
         description="simulated homogeneous copies of the data to compare with: 0, or 2 and more",
     )
     seed: int = SEED
@@ -111,6 +111,10 @@ class RunOptions(Options):
     box: Literal["auto"] | int = Field(
         "auto", description="box to downsample to, pixels; auto: by the attainable resolution"
     )
+    crop: int | None = Field(
+        None, ge=16, description="pixels to keep about the shifted centre first; default: all"
+    )
+    contrast: Contrast = CONTRAST
     components: Literal["auto"] | int = Field(
         "auto", description="number of components; auto: as many as stand out from noise"
     )

@@ -72,8 +72,10 @@ def compute_ctf(frequencies: Tensor, params: CtfParams) -> Tensor:
     γ = 2π(−½ df λ s² + ¼ Cs λ³ s⁴) − phase shift,
     CTF = scale · exp(−B s²/4) · (w cos γ − √(1 − w²) sin γ).
 
-    The astigmatic term is formed from the Cartesian frequency, without the angle θ, so that
-    the function is smooth (also at s = 0), and dfU < dfV is as good as dfU > dfV.
+    With δ = arccos w the last factor is cos(γ + δ). The astigmatic term is formed from the
+    Cartesian frequency, without the angle θ, so that the function is smooth (also at s = 0), and
+    dfU < dfV is as good as dfU > dfV. γ is then linear in four functions of the frequency, and
+    one matrix product gives it for all particles and points.
 
     Parameters
     ----------
@@ -86,25 +88,39 @@ def compute_ctf(frequencies: Tensor, params: CtfParams) -> Tensor:
     -------
     Shape (N, P) or (N, H, W), of the parameters' dtype.
     """
-    extra = (1,) * (frequencies.ndim - 1)
+    points = frequencies.reshape(-1, 2).to(params.pixel_size)
+    x, y = points[:, 0], points[:, 1]
+    s2 = x * x + y * y  # (cycles/pixel)²
+    features = torch.stack([s2, x * x - y * y, 2 * x * y, s2 * s2])
+    phase = torch.addmm(_constant_phase(params)[:, None], _phase_coefficients(params), features)
+    ctf = torch.cos(phase)
+    if not bool((params.scale == 1).all()) or params.scale.requires_grad:
+        ctf = ctf * params.scale[:, None]
+    if bool((params.bfactor != 0).any()) or params.bfactor.requires_grad:
+        rate = -0.25 * params.bfactor / params.pixel_size**2
+        ctf = ctf * torch.exp(rate[:, None] * s2)
+    return ctf.reshape(len(params), *frequencies.shape[:-1])
 
-    def column(values: Tensor) -> Tensor:
-        return values.reshape(-1, *extra)
 
-    pixel_size = column(params.pixel_size)
-    sx = frequencies[..., 0].to(pixel_size) / pixel_size
-    sy = frequencies[..., 1].to(pixel_size) / pixel_size
-    s2 = sx * sx + sy * sy
-    theta0 = torch.deg2rad(column(params.defocus_angle))
-    # s² cos 2(θ − θ₀) = (sx² − sy²) cos 2θ₀ + 2 sx sy sin 2θ₀
-    s2_cos = (sx * sx - sy * sy) * torch.cos(2 * theta0) + 2 * sx * sy * torch.sin(2 * theta0)
-    mean_defocus = 0.5 * column(params.defocus_u + params.defocus_v)
-    astigmatism = 0.5 * column(params.defocus_u - params.defocus_v)
-    df_s2 = mean_defocus * s2 + astigmatism * s2_cos
-    wavelength = column(electron_wavelength(params.voltage))
-    cs_angstrom = column(params.cs) * 1e7
-    gamma = 2 * torch.pi * (-0.5 * wavelength * df_s2 + 0.25 * cs_angstrom * wavelength**3 * s2**2)
-    gamma = gamma - torch.deg2rad(column(params.phase_shift))
-    w = column(params.amplitude_contrast)
-    ctf = w * torch.cos(gamma) - torch.sqrt(1 - w**2) * torch.sin(gamma)
-    return ctf * column(params.scale) * torch.exp(-0.25 * column(params.bfactor) * s2)
+def _phase_coefficients(params: CtfParams) -> Tensor:
+    """Coefficients of γ on [s², s² cos 2θ, s² sin 2θ, s⁴] in pixel units, shape (N, 4)."""
+    wavelength = electron_wavelength(params.voltage)
+    theta0 = torch.deg2rad(params.defocus_angle)
+    per_defocus = -torch.pi * wavelength / params.pixel_size**2
+    astigmatism = 0.5 * (params.defocus_u - params.defocus_v)
+    cs_angstrom = params.cs * 1e7
+    return torch.stack(
+        [
+            per_defocus * 0.5 * (params.defocus_u + params.defocus_v),
+            per_defocus * astigmatism * torch.cos(2 * theta0),
+            per_defocus * astigmatism * torch.sin(2 * theta0),
+            0.5 * torch.pi * cs_angstrom * wavelength**3 / params.pixel_size**4,
+        ],
+        dim=1,
+    )
+
+
+def _constant_phase(params: CtfParams) -> Tensor:
+    """δ − phase shift, shape (N,), with cos δ = w (atan2: its gradient is finite at w = 0)."""
+    w = params.amplitude_contrast
+    return torch.atan2(torch.sqrt(1 - w**2), w) - torch.deg2rad(params.phase_shift)

@@ -44,7 +44,7 @@ class Disc:
         """Scatter (..., P) into a half plane (..., D, D//2+1), zero outside the disc."""
         half_plane = packed.new_zeros(*packed.shape[:-1], self.box * (self.box // 2 + 1))
         half_plane.index_copy_(-1, self.flat.to(packed.device), packed)
-        half_plane = half_plane.unflatten(-1, (self.box, self.box // 2 + 1))
+        half_plane = half_plane.reshape(*packed.shape[:-1], self.box, self.box // 2 + 1)
         # The column kx = 0 holds both members of each Friedel pair.
         half = self.box // 2
         mates = half_plane[..., 1:half, 0].flip(-1)

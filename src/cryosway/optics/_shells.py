@@ -13,7 +13,7 @@ def frequency_radius(size: int, device: torch.device) -> Tensor:
     """|k| in Fourier pixels on the half transform of a volume, shape (D, D, D//2+1), float32."""
     k = torch.fft.fftfreq(size, 1 / size, device=device)
     kx = torch.arange(size // 2 + 1, device=device, dtype=k.dtype)
-    return (k[:, None, None] ** 2 + k[None, :, None] ** 2 + kx**2).sqrt()
+    return torch.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + kx**2)
 
 
 def shell_power(volumes: Tensor, shells: int) -> Tensor:
@@ -40,9 +40,10 @@ def shell_power(volumes: Tensor, shells: int) -> Tensor:
 
 
 def filter_volumes(volumes: Tensor, shell_gains: Tensor) -> Tensor:
-    """Multiply each rounded shell of volumes (C, D, D, D) by its gain, shape (shells,) or (C, shells).
+    """Multiply each rounded shell of volumes (C, D, D, D) by its gain.
 
-    Shells past the end keep the last gain.
+    Gains have shape (shells,), or (C, shells) for one set per volume; shells past the end get the
+    last one.
     """
     index = frequency_radius(volumes.shape[-1], volumes.device).round().long()
     gains = shell_gains[..., index.clamp(max=shell_gains.shape[-1] - 1)]

@@ -32,14 +32,16 @@ def _forward(array: Tensor, ndim: int) -> Tensor:
     box = array.shape[-1]
     _require_even(box)
     axes = tuple(range(-ndim, 0))
-    return torch.fft.rfftn(array, dim=axes) * _origin_sign(box, ndim, array.dtype, array.device)
+    transform: Tensor = torch.fft.rfftn(array, dim=axes)
+    return transform * _origin_sign(box, ndim, array.dtype, array.device)
 
 
 def _inverse(transform: Tensor, ndim: int) -> Tensor:
     box = 2 * (transform.shape[-1] - 1)
     axes = tuple(range(-ndim, 0))
     sign = _origin_sign(box, ndim, transform.real.dtype, transform.device)
-    return torch.fft.irfftn(transform * sign, s=(box,) * ndim, dim=axes)
+    array: Tensor = torch.fft.irfftn(transform * sign, s=(box,) * ndim, dim=axes)
+    return array
 
 
 def fft2_half(images: Tensor) -> Tensor:
@@ -71,7 +73,7 @@ def half_plane_frequencies(
     """Frequencies (x, y) in cycles/pixel of the half plane, shape (D, D//2+1, 2)."""
     ky = torch.fft.fftfreq(box, dtype=dtype, device=device)
     kx = torch.fft.rfftfreq(box, dtype=dtype, device=device)
-    return torch.stack(torch.broadcast_tensors(kx[None, :], ky[:, None]), dim=-1)
+    return torch.stack([kx.expand(box, -1), ky[:, None].expand(-1, len(kx))], dim=-1)
 
 
 def shift_images(transform: Tensor, shifts_px: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def detect_contrast(particles: Particles, *, sample: int = 1000) -> ContrastEsti
 
 def _split(particles: Particles, rows: npt.NDArray[np.int64]) -> Sequence[npt.NDArray[np.int64]]:
     """Group rows by box, in parts small enough to be read at once."""
-    boxes = particles.records.boxes[particles.rows[rows]]
+    boxes = particles.records.boxes[rows]
     parts = []
     for box in np.unique(boxes):
         same = rows[boxes == box]

@@ -49,6 +49,11 @@ class Stage:
         return self._read("inspect.json", {}).get("checks", [])
 
     @cached_property
+    def supplement(self) -> dict[str, Any]:
+        """``supplement.json``: a section of its own that the step adds to the report."""
+        return self._read("supplement.json", {})
+
+    @cached_property
     def landscape(self) -> dict[str, Any]:
         """``landscape.json``: axes, clusters, traversals."""
         return self._read("landscape.json", {})
@@ -147,6 +152,13 @@ class Contents:
     info: dict[str, Any]
     main: Stage
     stages: list[Stage] = field(default_factory=list)
+
+    @property
+    def folders(self) -> list[Stage]:
+        """All folders that decide and warn: the steps, and the job that they are steps of."""
+        outer = Stage(str(self.info.get("command", "job")), self.root, self.info)
+        own = any(stage.path == self.root for stage in self.stages)
+        return self.stages if own else [outer, *self.stages]
 
     @property
     def particles(self) -> pd.DataFrame | None:

@@ -1,5 +1,6 @@
 """The report's sections about latents, particles and the run itself."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -49,11 +50,33 @@ def make_particles_section(contents: Contents, pictures: Pictures) -> str:
     return section("particles", "Particles, optics and noise", _show_particles(contents, pictures))
 
 
+def make_supplement_section(contents: Contents, pictures: Pictures) -> str:
+    """Show what a step adds of its own, as the demo's comparison with the truth."""
+    parts = [
+        section(stage.name, str(stage.supplement["title"]), _show_supplement(stage, pictures))
+        for stage in contents.stages
+        if stage.supplement
+    ]
+    return "\n".join(parts)
+
+
+def _show_supplement(stage: Stage, pictures: Pictures) -> Iterator[str]:
+    added = stage.supplement
+    yield from (paragraph(sentence) for sentence in added.get("sentences", []))
+    for entry in added.get("figures", []):
+        path = stage.path / entry["file"]
+        if path.exists():
+            yield figure(pictures.keep(path.name, path.read_bytes()), str(entry["caption"]))
+    if rows := added.get("rows"):
+        cells = [[_say_value(cell) for cell in row] for row in rows]
+        yield table(added["header"], cells, numeric=len(added["header"]) - 1)
+
+
 def make_decisions_section(contents: Contents) -> str:
     """Tabulate what was decided, and why."""
     rows = [
         [entry.get("what", ""), _say_value(entry.get("value")), entry.get("why", "")]
-        for stage in contents.stages
+        for stage in contents.folders
         for entry in stage.decisions
     ]
     return section("decisions", "What was decided, and why",
@@ -62,7 +85,10 @@ def make_decisions_section(contents: Contents) -> str:
 
 def make_warnings_section(contents: Contents) -> str:
     """List the warnings of all steps."""
-    rows = [[stage.name, text] for stage in contents.stages for text in stage.warnings]
+    told: dict[str, str] = {}
+    for stage in reversed(contents.folders):  # the step itself, rather than the run around it
+        told |= {text: stage.name for text in stage.warnings if text not in told}
+    rows = [[name, text] for text, name in reversed(told.items())]
     return section("warnings", "Warnings", [table(["step", "warning"], rows)] if rows else [])
 
 
@@ -133,6 +159,8 @@ def write_command(info: dict[str, Any], out: str) -> str:
     config = dict(info.get("config") or {})
     source = config.pop("particles", None) or (info.get("inputs") or {}).get("particles")
     source = source.get("path") if isinstance(source, dict) else source
+    if isinstance(source, str) and re.fullmatch("[0-9a-f]{64}", source):
+        source = None  # a fingerprint, not a file
     words = ["cryosway", str(info.get("command", "run"))]
     words += [str(one) for one in (source if isinstance(source, list) else [source or "PARTICLES"])]
     words += ["--out", out]

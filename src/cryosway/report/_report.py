@@ -14,6 +14,7 @@ from cryosway.report._page_data import (
     make_next_section,
     make_particles_section,
     make_run_section,
+    make_supplement_section,
     make_warnings_section,
 )
 from cryosway.report._page_maps import (
@@ -79,7 +80,10 @@ def build_page(contents: Contents) -> str:
     """
     pictures = Pictures(contents.root / "figures")
     level = choose_report_threshold(contents)
-    sections = [make_landscape_section(contents, pictures)]
+    sections = [
+        make_supplement_section(contents, pictures),
+        make_landscape_section(contents, pictures),
+    ]
     if level is not None:
         write_session(contents, level)
         sections += [

@@ -35,8 +35,9 @@ def fsc_of_transforms(a: NDArray[np.complex64], b: NDArray[np.complex64], box: i
     """FSC of two half transforms (D, D, D//2+1), shells as `fsc`."""
     index, count = _shells(box)
 
-    def total(values: NDArray[np.float64]) -> FloatArray:
-        return np.bincount(index, values.ravel() * count, minlength=box // 2 + 1)[: box // 2]
+    def total(values: NDArray[np.floating]) -> FloatArray:
+        sums = np.bincount(index, values.ravel() * count, minlength=box // 2 + 1)
+        return np.asarray(sums[: box // 2], np.float64)
 
     cross = total((a * b.conj()).real)
     power = total(np.abs(a) ** 2) * total(np.abs(b) ** 2)

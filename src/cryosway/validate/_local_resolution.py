@@ -73,4 +73,4 @@ def _local_correlation(
         return np.asarray(ndimage.gaussian_filter(values, sigma, mode="wrap"), np.float32)
 
     power = blur(a * a) * blur(b * b)
-    return blur(a * b) / np.sqrt(np.maximum(power, 1e-30))
+    return np.asarray(blur(a * b) / np.sqrt(np.maximum(power, 1e-30)), np.float32)

@@ -47,11 +47,11 @@ class BasisGrid:
         return torch.einsum("c,cxyz->xyz", weights, self.volumes)
 
     def first(self, components: int) -> "BasisGrid":
-        """The same with only the first `components` components."""
+        """Give the same with only the first `components` components."""
         return BasisGrid(self.volumes[: 1 + components], self.variances[:components])
 
     def resized(self, box: int) -> "BasisGrid":
-        """The same in another box, Fourier values and the units of z kept."""
+        """Give the same in another box, Fourier values and the units of z kept."""
         return BasisGrid(resize_volumes(self.volumes, box), self.variances)
 
 

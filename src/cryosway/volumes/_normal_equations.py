@@ -119,7 +119,7 @@ class NormalEquations:
             self._add_plain(slices, moments, part)
 
     def _add_plain(self, slices: Slices, moments: Tensor, part: Tensor) -> None:
-        """The truthful twin of the kernel: any device."""
+        """Add as the kernel does, in plain torch: its truthful twin, on any device."""
         indices, weights, flip = find_corners(slices.points, slices.rotations, self.size)
         data = slices.filters * slices.values
         data = torch.where(flip, data.conj(), data)
@@ -199,7 +199,7 @@ class NormalEquations:
         # as if it had to stand alone.
         ridge = inverse_prior.T.to(total) / OVERSAMPLING**3
         solution = total.new_zeros(len(total), self.channels, 2)
-        for at in inside.split(_CHUNK):
+        for at in torch.split(inside, _CHUNK):
             ridges = ridge[shell[at].clamp(max=len(ridge) - 1)]
             solution[at] = self._solve_voxels(total[at], ridges)
         volumes = torch.view_as_complex(solution)

@@ -1,0 +1,218 @@
+"""`run`: from particles to one report, each step in a folder of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cryosway._errors import CryoswayError
+from cryosway.engine import JobFolder
+from cryosway.jobs import Job, open_job
+from cryosway.landscape import landscape
+from cryosway.methods._backproject import backproject
+from cryosway.methods._inspect import examine
+from cryosway.methods._linear import linear
+from cryosway.methods._options import RunOptions
+from cryosway.methods._prepare import prepare
+from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_file
+from cryosway.optics import resize_volumes
+from cryosway.particles import Particles, read_map, read_particles, write_map
+from cryosway.report import report
+
+STEPS = ("inspect", "prepare", "backproject", "linear")
+_LEAST_BOX, _MOST_BOX = 64, 128
+_FINER = 0.6  # Nyquist over the quick map's resolution: more images resolve more
+_STEP_OF_BOX = 8  # boxes whose transforms are fast
+
+
+@dataclass(frozen=True)
+class Control:
+    """How steps run, whatever they do."""
+
+    device: str = "auto"
+    threads: int | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments of a step; its folder is the run's own, so it may be replaced."""
+        return {"device": self.device, "threads": self.threads, "overwrite": True}
+
+
+def run(
+    particles: ParticlesLike,
+    out: str | Path,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    **options: Any,
+) -> Job:
+    """Do all of it: inspect, prepare, backproject, linear, landscape, report.
+
+    Each step is a job of its own in a folder within `out`; a step whose result stands is not
+    done again, so an interrupted run goes on where it was, and a run with other options
+    (``overwrite=True``) repeats only what these change.
+
+    Parameters
+    ----------
+    particles : Particles or path(s)
+        With poses.
+    out : path
+        Job folder, with the steps' folders and ``report.html``.
+    resume, overwrite : bool
+        Whether to go on with an unfinished run, or to replace one with other options.
+    device : str
+        auto, cpu, cuda or cuda:1.
+    threads : int, optional
+        CPU threads; all by default.
+    **options
+        Fields of `RunOptions`.
+
+    Returns
+    -------
+    Job
+        Answers for its ``linear`` step.
+
+    Raises
+    ------
+    CryoswayError
+        When particles, mask or an option do not fit.
+
+    Examples
+    --------
+    >>> import cryosway as cs
+    >>> job = cs.run("particles.star", "result")  # doctest: +SKIP
+    >>> job.latents.shape, (job.path / "report.html").exists()  # doctest: +SKIP
+    ((10000, 4), True)
+    """
+    checked = RunOptions.check("run", options)
+    found = as_particles(particles)
+    inputs = fingerprint_run(found, checked)
+    with JobFolder.start(
+        out, "run", checked, inputs, resume=resume, overwrite=overwrite, keep=STEPS
+    ) as job:
+        if not job.already_finished:
+            job.update(stages={name: name for name in STEPS}, main="linear")
+            run_steps(job, found, checked, Control(device, threads))
+    finish_with_report(Path(out))
+    return open_job(out)
+
+
+def fingerprint_run(particles: Particles, options: RunOptions) -> dict[str, str]:
+    """Give the inputs of a run for job.json; fails where particles have no poses."""
+    if not particles.has_poses:
+        message = "the particles have no poses; refine them first, or pass poses= (--poses)"
+        raise CryoswayError(message)
+    inputs = {"particles": particles.fingerprint()}
+    if isinstance(options.mask, Path):
+        inputs["mask"] = fingerprint_file(options.mask)
+    return inputs
+
+
+def finish_with_report(folder: Path) -> Path:
+    """Write the report of a finished job, unless it stands."""
+    path = folder / "report.html"
+    return path if path.exists() else report(folder)
+
+
+def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control: Control) -> None:
+    """Do the steps up to the landscape in their folders within a job.
+
+    Parameters
+    ----------
+    job : JobFolder
+        Of ``run``, or of what contains a run.
+    particles : Particles
+        As read.
+    options : RunOptions
+        Of the run.
+    control : Control
+        Device and threads.
+    """
+    how = control.arguments()
+    with job.stage("inspect"):
+        looked = examine(particles, job.path / "inspect", seed=options.seed, **how)
+    box = _choose_box(job, particles, options, looked)
+    with job.stage("prepare"):
+        made = prepare(
+            particles,
+            job.path / "prepare",
+            crop=options.crop,
+            box=box,
+            contrast=options.contrast,
+            **how,
+        )
+    prepared = read_particles(made.path / "particles.star")
+    mask = _fit_mask(job, options, particles, prepared)
+    with job.stage("backproject"):
+        backproject(prepared, job.path / "backproject", mask=mask, seed=options.seed, **how)
+    with job.stage("linear"):
+        fitted = linear(
+            prepared,
+            job.path / "linear",
+            components=options.components,
+            mask=mask,
+            seed=options.seed,
+            **how,
+        )
+        job.update(**_say_outcome(fitted))
+    with job.stage("landscape"):
+        landscape(fitted, clusters=options.clusters, umap=options.umap, seed=options.seed)
+
+
+def _say_outcome(fitted: Job) -> dict[str, Any]:
+    names = ("heterogeneity", "resolution_angstrom", "pixel_size", "box", "images")
+    return {name: fitted.info[name] for name in names if name in fitted.info}
+
+
+def _choose_box(job: JobFolder, particles: Particles, options: RunOptions, looked: Job) -> int:
+    """Choose the box to downsample to: Nyquist a bit finer than what can be resolved."""
+    widest = max(particles.boxes.values())
+    full = options.crop or widest
+    if options.box != "auto":
+        job.decide("working box", options.box, "as the user said")
+        return int(options.box)
+    limit = min(full - full % 2, _MOST_BOX)
+    length = full * float(particles.ctf["pixel_size"].max())
+    reached = looked.info.get("resolution_angstrom")
+    quick_nyquist = 2 * float(looked.info.get("pixel_size", 0.0))
+    if full <= _LEAST_BOX:
+        box, why = limit, "the images are small"
+    elif reached is None or reached < 1.15 * quick_nyquist:
+        box, why = limit, "the quick map is limited by its own box; 128 px are worked with at most"
+    else:
+        wanted = 2 * length / (_FINER * reached)
+        step = _STEP_OF_BOX
+        box = int(np.clip(step * np.ceil(wanted / step), min(_LEAST_BOX, limit), limit))
+        why = f"the quick map reaches {reached:.1f} Å; more than that needs no finer pixels"
+    nyquist = 2 * length / box
+    job.decide("working box", box, f"{why} (this box holds up to {nyquist:.1f} Å)")
+    return box
+
+
+def _fit_mask(
+    job: JobFolder, options: RunOptions, particles: Particles, prepared: Particles
+) -> str | Path:
+    """Bring the user's mask from the box of the images to that which is worked in."""
+    if not isinstance(options.mask, Path):
+        return options.mask
+    values, info = read_map(options.mask)
+    size, box = float(prepared.ctf["pixel_size"].max()), prepared.box
+    if values.shape == (box,) * 3:
+        return options.mask
+    before = len(values)
+    if values.shape != (before,) * 3 or abs(before * info.pixel_size / (box * size) - 1) > 0.01:
+        wide = particles.ctf["pixel_size"].max() * max(particles.boxes.values())
+        message = (
+            f"the mask {options.mask} spans {before * info.pixel_size:.1f} Å, but the images "
+            f"{wide:.1f} Å and what is worked with {box * size:.1f} Å; resample it to one of these"
+        )
+        raise CryoswayError(message)
+    resized = resize_volumes(torch.from_numpy(np.ascontiguousarray(values, np.float32)), box)
+    resized = (resized * (box / before) ** 3).clamp(0, 1)
+    path = job.path / "mask.mrc"
+    write_map(path, resized.numpy(), size)
+    job.decide("mask", str(options.mask), f"resampled from {before} to {box} voxels a side")
+    return path

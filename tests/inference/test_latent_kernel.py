@@ -1,0 +1,205 @@
+"""Latent kernels: who counts, what maps they give, and how candidates are combined best."""
+
+import numpy as np
+import pytest
+import torch
+
+from cryosway.inference import (
+    GaussianPosterior,
+    ImageSource,
+    LatentKernel,
+    MixtureFit,
+    NoiseModel,
+    ShellMixture,
+    split_halves,
+)
+from cryosway.optics import filter_volumes
+from cryosway.validate import fsc, sphere_mask
+
+
+def make_posterior(mean, covariance):
+    count = len(mean)
+    return GaussianPosterior(
+        np.asarray(mean, float),
+        np.broadcast_to(covariance, (count, *np.shape(covariance))).copy(),
+        np.ones(count),
+        np.zeros(count),
+        np.zeros(count),
+    )
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    mean = np.random.default_rng(0).normal(size=(60, 2)) * [3, 1]
+    covariance = np.array([[1.0, 0.3], [0.3, 0.5]])
+    return LatentKernel(make_posterior(mean, covariance), split_halves(60, None, 0))
+
+
+def test_distance_is_in_units_of_each_particles_own_uncertainty(kernel):
+    z = np.array([0.5, -0.2])
+    off = kernel.posterior.mean - z
+    expected = np.einsum("ni,nij,nj->n", off, kernel.posterior.precision, off)
+    np.testing.assert_allclose(kernel.distances(z), expected)
+
+
+def test_a_particle_counts_fully_at_its_own_latent_and_less_farther_away(kernel):
+    weights = kernel.weights(kernel.posterior.mean[7])
+    assert weights.shape == (60, len(kernel.bandwidths))
+    np.testing.assert_array_equal(weights[7], 1)
+    assert weights.max() == 1
+    order = np.argsort(kernel.distances(kernel.posterior.mean[7]))
+    assert (np.diff(weights[order], axis=0) <= 0).all()
+
+
+def test_a_wider_kernel_reaches_farther(kernel):
+    weights = kernel.weights(np.zeros(2))
+    assert (np.diff(weights, axis=1) >= 0).all()
+    assert (weights[:, 0] > 0).sum() < (weights[:, -1] > 0).sum()
+    distance, h = kernel.distances(np.zeros(2)), kernel.bandwidths[2]
+    reached = weights[:, 2] > 0
+    np.testing.assert_allclose(weights[reached, 2], np.exp(-distance[reached] / (2 * h * h)))
+
+
+def test_maps_at_a_state_are_of_that_state(make_phantom, simulate):
+    """Two molecules at z = ±1: the narrow kernel separates them, the widest mixes them."""
+    first, second = make_phantom(seed=0), make_phantom(seed=4)
+    count = 700
+    is_second = np.random.default_rng(1).random(count) < 0.4
+    amounts = np.stack([~is_second, is_second], axis=1).astype(float)
+    truth = simulate([first, second], count, amounts=amounts, noise=1.0)
+    z = np.where(is_second, 1.0, -1.0)[:, None]
+    kernel = LatentKernel(
+        make_posterior(z, np.array([[0.1]])), split_halves(count, None, 0), (0.5, 50.0)
+    )
+    source = ImageSource(truth.particles, 10, noise=NoiseModel(truth.noise[None]))
+    equations, weights = kernel.accumulate(source, np.array([1.0]))
+    np.testing.assert_array_equal(weights[:, 0], is_second)
+    ridge = 1e-3 * float(equations.weight_power(4)[1].mean()) * torch.ones(2, 11)
+    mask = sphere_mask(22, 7)
+    goal = second.volume(22, 3.0 * 32 / 22) * (32 / 22) ** 3
+    for part in (None, 0, 1):
+        narrow, wide = equations.solve(ridge, part).numpy()
+        assert fsc(narrow * mask, goal * mask)[2:9].min() > 0.9
+        assert fsc(wide * mask, goal * mask)[2:9].mean() < 0.9
+        scale = (narrow * goal * mask).sum() / (goal * goal * mask).sum()
+        assert scale == pytest.approx(1, abs=0.05)
+
+
+def test_contrast_is_divided_out(make_phantom, simulate):
+    phantom = make_phantom()
+    contrast = np.random.default_rng(2).uniform(0.8, 1.8, 400)
+    truth = simulate([phantom], 400, amounts=contrast[:, None], noise=0.5)
+    posterior = GaussianPosterior(
+        np.zeros((400, 1)), np.ones((400, 1, 1)), contrast, np.zeros(400), np.zeros(400)
+    )
+    kernel = LatentKernel(posterior, split_halves(400, None, 0), (1.0,))
+    source = ImageSource(truth.particles, 10, noise=NoiseModel(truth.noise[None]))
+    equations, _ = kernel.accumulate(source, np.zeros(1))
+    ridge = 1e-3 * float(equations.weight_power(4).mean()) * torch.ones(1, 11)
+    found = equations.solve(ridge)[0].numpy()
+    goal = phantom.volume(22, 3.0 * 32 / 22) * (32 / 22) ** 3
+    inside = sphere_mask(22, 7)
+    scale = (found * goal * inside).sum() / (goal * goal * inside).sum()
+    assert scale == pytest.approx(1, abs=0.05)
+
+
+BOX = 24
+
+
+def white(rng, variance=1.0):
+    return torch.from_numpy(rng.normal(size=(BOX,) * 3) * np.sqrt(variance)).float()
+
+
+def test_the_best_gains_are_found():
+    """X_i = S + N_i against Y = S + N': weights S / N_i over 1 + Σ S / N_j, Wiener's."""
+    rng = np.random.default_rng(0)
+    fit = MixtureFit(torch.ones(1, BOX, BOX, BOX), 2, BOX // 2)
+    for _ in range(30):
+        signal = white(rng, 2.0)
+        candidates = torch.stack([signal + white(rng, 4.0), signal + white(rng, 1.0)])
+        fit.add(candidates, signal + white(rng, 1.0))
+    mixture = fit.solve(spread=0, ridge=1e-9)
+    assert mixture.gains.shape == (1, 2, BOX // 2)
+    ratio = np.array([2 / 4, 2 / 1])
+    expected = ratio / (1 + ratio.sum())
+    found = mixture.gains[0, :, 2:].mean(1)
+    np.testing.assert_allclose(found, expected, atol=0.03)
+    np.testing.assert_allclose(mixture.gains[0, :, 4:], expected[:, None].repeat(8, 1), atol=0.12)
+
+
+def test_shells_have_their_own_gains():
+    """A candidate that is right below shell 6 and noise above gets 1 there and 0 above."""
+    rng = np.random.default_rng(1)
+    low = torch.tensor([1.0] * 6 + [0.0] * 6)
+    fit = MixtureFit(torch.ones(1, BOX, BOX, BOX), 1, BOX // 2)
+    for _ in range(10):
+        signal, other = white(rng), white(rng)
+        candidate = filter_volumes(torch.stack([signal, other]), torch.stack([low, 1 - low])).sum(0)
+        fit.add(candidate[None], signal)
+    gains = fit.solve(spread=0, ridge=0.0).gains[0, 0]
+    np.testing.assert_allclose(gains[1:6], 1, atol=0.05)
+    np.testing.assert_allclose(gains[7:], 0, atol=0.1)
+
+
+def test_regions_have_their_own_gains():
+    """The first candidate is right on the left, the second on the right."""
+    rng = np.random.default_rng(2)
+    left = torch.zeros(BOX, BOX, BOX)
+    left[:, :, : BOX // 2] = 1
+    regions = torch.stack([left, 1 - left])
+    fit = MixtureFit(regions, 2, BOX // 2)
+    pairs = []
+    for _ in range(12):
+        signal = white(rng)
+        candidates = torch.stack(
+            [signal + 3 * (1 - left) * white(rng), signal + 3 * left * white(rng)]
+        )
+        pairs.append((candidates, signal))
+        fit.add(candidates, signal)
+    mixture = fit.solve(spread=1, ridge=1e-6)
+    found = mixture.gains[:, :, 4:].mean(-1)
+    np.testing.assert_allclose(found, [[1, 0], [0, 1]], atol=0.12)
+    candidates, signal = pairs[0]
+    error = (mixture.combine(candidates) - signal).square().mean()
+    assert error < 0.15
+    assert error < 0.2 * (candidates.mean(0) - signal).square().mean()
+
+
+def test_a_single_candidate_of_gain_one_is_itself_times_the_mask():
+    rng = np.random.default_rng(3)
+    mask = torch.from_numpy(sphere_mask(BOX, 7))
+    mixture = ShellMixture(torch.ones(1, 1, BOX // 2), mask[None])
+    candidate = white(rng)
+    combined = mixture.combine(candidate[None])
+    assert (combined - candidate * mask).abs().max() < 1e-5
+    halves = ShellMixture(torch.ones(2, 1, BOX // 2), torch.stack([0.25 * mask, 0.75 * mask]))
+    assert (halves.combine(candidate[None]) - candidate * mask).abs().max() < 1e-5
+
+
+def test_a_candidate_of_gain_zero_may_be_anything():
+    mask = torch.ones(1, BOX, BOX, BOX)
+    gains = torch.tensor([1.0, 0.0])[None, :, None].expand(1, 2, BOX // 2)
+    rng = np.random.default_rng(4)
+    good = white(rng)
+    bad = torch.full_like(good, torch.nan)
+    combined = ShellMixture(gains, mask).combine(torch.stack([good, bad]))
+    assert (combined - good).abs().max() < 1e-5
+
+
+def test_a_small_ridge_damps_little():
+    rng = np.random.default_rng(5)
+    fit = MixtureFit(torch.ones(1, BOX, BOX, BOX), 1, BOX // 2)
+    signal = white(rng)
+    fit.add(signal[None], signal)
+    np.testing.assert_allclose(fit.solve(ridge=0.02).gains, 1 / 1.02, rtol=1e-4)
+
+
+def test_shares_of_kernels_add_up_to_one_without_the_last_candidate():
+    gains = torch.zeros(1, 3, 8)
+    gains[0, 0, 6:] = 1
+    gains[0, 1, :4] = 1
+    gains[0, 2] = 5
+    share = ShellMixture(gains, torch.ones(1, BOX, BOX, BOX)).kernel_shares()
+    assert share.shape == (2,)
+    assert share.sum() == pytest.approx(1)
+    assert share[0] > share[1]  # fine shells have more coefficients
