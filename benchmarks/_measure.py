@@ -36,15 +36,15 @@ class Cost:
         Seconds; CPU time is that of all threads and children.
     peak_memory_mb
         Largest resident set, MB of 10⁶ bytes.
-    load_average
-        Processes that wanted a CPU in the minute before it began: above the number of CPUs, wall
-        time says little.
+    others_cpu_s
+        CPU seconds that other programs took meanwhile: where they are many, wall time says little.
+        None where the system does not tell.
     """
 
     wall_s: float
     cpu_s: float
     peak_memory_mb: float
-    load_average: float
+    others_cpu_s: float | None
 
 
 def run_measured(command: list[str], log: Path, threads: int | None = None) -> Cost:
@@ -68,13 +68,10 @@ def run_measured(command: list[str], log: Path, threads: int | None = None) -> C
     answer = log.with_suffix(".cost.json")
     limits = {} if threads is None else dict.fromkeys(_THREAD_VARIABLES, str(threads))
     measured = [sys.executable, str(Path(__file__).resolve()), str(answer), str(log), *command]
-    load = os.getloadavg()[0]
     code = subprocess.run(measured, env=os.environ | limits, check=False).returncode
     if code:
         raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
-    cost = Cost(**json.loads(answer.read_text()), load_average=load)
-    answer.write_text(json.dumps(asdict(cost)))
-    return cost
+    return Cost(**json.loads(answer.read_text()))
 
 
 def recall_cost(log: Path) -> Cost | None:
@@ -84,19 +81,25 @@ def recall_cost(log: Path) -> Cost | None:
 
 
 def _run_and_note(answer: Path, log: Path, command: list[str]) -> int:
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), _busy_seconds()
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    wall, own, later = time.perf_counter() - start, usage.ru_utime + usage.ru_stime, _busy_seconds()
+    others = None if busy is None or later is None else max(0.0, later - busy - own)
     unit = 1 if sys.platform == "darwin" else 1024
-    cost = {
-        "wall_s": time.perf_counter() - start,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_memory_mb": usage.ru_maxrss * unit / 1e6,
-    }
-    answer.write_text(json.dumps(cost))
+    answer.write_text(json.dumps(asdict(Cost(wall, own, usage.ru_maxrss * unit / 1e6, others))))
     return process.returncode
+
+
+def _busy_seconds() -> float | None:
+    """CPU seconds that all programs together have used since the machine started."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return None
+    user, nice, system, _, _, irq, softirq = map(int, path.read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def method_command(

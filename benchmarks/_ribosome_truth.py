@@ -224,8 +224,9 @@ def judge_clusters(
         }
         for c in range(count)
     ]
+    variances = truth.values[good][list(MOTIONS)].var().to_numpy()
     reading = {
-        motion: _compare_reading(true[:, m], read[:, m], weights)
+        motion: _compare_reading(true[:, m], read[:, m], weights, float(variances[m]))
         for m, motion in enumerate(MOTIONS)
     }
     return {"clusters": rows, "reading": reading}
@@ -236,12 +237,21 @@ def _state_shares(truth: RibosomeTruth, rows: Bools) -> FloatArray:
     return counts / max(1, counts.sum())
 
 
-def _compare_reading(true: FloatArray, read: FloatArray, weights: FloatArray) -> dict[str, float]:
-    """Correlation and slope over clusters, weighted; and the range of the true values."""
+def _compare_reading(
+    true: FloatArray, read: FloatArray, weights: FloatArray, variance: float
+) -> dict[str, float]:
+    """Correlation and slope over clusters, weighted by their ribosomes.
+
+    Also the share of the particles' true variance that lies between clusters: without any, there
+    is nothing to read.
+    """
     covariance = np.cov(true, read, aweights=weights)
     spread = np.sqrt(covariance[0, 0] * covariance[1, 1])
+    between = float(
+        np.average(np.square(true - np.average(true, weights=weights)), weights=weights)
+    )
     return {
         "correlation": float(covariance[0, 1] / spread) if spread > 0 else float("nan"),
         "slope": float(covariance[0, 1] / max(covariance[0, 0], 1e-12)),
-        "true_range": float(np.ptp(true)),
+        "variance_between_clusters": between / variance if variance else 0.0,
     }

@@ -177,7 +177,7 @@ def print_run(run: dict[str, Any]) -> None:
     cost, latents = run["cost"], run["latents"]
     print(
         f"\nSNR {run['snr']:g}: {cost['wall_s']:.0f} s, CPU {cost['cpu_s']:.0f} s, "
-        f"{cost['peak_memory_mb']:.0f} MB (load {cost['load_average']:.1f}); "
+        f"{cost['peak_memory_mb']:.0f} MB; "
         f"{run['seconds_per_map']:.1f} s per map"
     )
     print("  AUC-FSC per image      masked         unmasked")

@@ -11,10 +11,8 @@ the phantom, so that a program that is fast because it is wrong shows.
 """
 
 import argparse
-import json
 import os
 import pickle
-import platform
 import shutil
 import subprocess
 import sys
@@ -27,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from _measure import RESULTS, write_result
 
 from cryosway.optics import (
     CtfParams,
@@ -49,7 +48,6 @@ PIXEL_SIZE = 3.0  # Å
 VOLTAGE, CS, AMPLITUDE_CONTRAST = 300.0, 2.7, 0.1
 SNR = 0.1
 BATCH = 50
-RESULTS = Path(__file__).parent / "results" / "backproject_vs_cryodrgn.json"
 
 
 @dataclass(frozen=True)
@@ -250,13 +248,17 @@ def time_program(
 
 
 def measure_slope(timings: list[Timing], what: str) -> float:
-    """Images per second between the smallest and the largest set, the best run of each."""
+    """Images per second between the smallest and the largest set, the best run of each.
+
+    NaN where the larger set was no slower: too few images, or too busy a machine.
+    """
     best: dict[int, float] = {}
     for timing in timings:
         cost = getattr(timing, what)
         best[timing.images] = min(best.get(timing.images, np.inf), cost)
     small, large = min(best), max(best)
-    return (large - small) / (best[large] - best[small])
+    seconds = best[large] - best[small]
+    return (large - small) / seconds if seconds > 0 else float("nan")
 
 
 def summarise(timings: list[Timing]) -> dict[str, dict[str, float]]:
@@ -271,23 +273,13 @@ def summarise(timings: list[Timing]) -> dict[str, dict[str, float]]:
     return summary
 
 
-def describe_machine() -> dict[str, str | int | None]:
-    """Name the machine."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":")[1].strip() if names else model
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
-
-
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-env", type=Path, required=True, help="environment of cryoDRGN")
     parser.add_argument("--make-peer-env", action="store_true", help="make it if it is missing")
     parser.add_argument("--box", type=int, default=128, help="pixels")
-    parser.add_argument("--images", type=int, nargs=2, default=(2000, 10_000), help="for cryosway")
+    parser.add_argument("--images", type=int, nargs=2, default=(2000, 20_000), help="for cryosway")
     parser.add_argument(
         "--peer-images", type=int, nargs=2, default=(1000, 3000), help="for cryoDRGN"
     )
@@ -299,7 +291,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--skip-own", action="store_true", help="time cryoDRGN only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="folder for the stacks (default: temporary)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file of the result")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the JSON results")
     return parser.parse_args()
 
 
@@ -347,7 +339,6 @@ def main() -> None:
     own = summary.get("cryosway")
     peers = {name: row for name, row in summary.items() if name != "cryosway"}
     result = {
-        "machine": describe_machine(),
         "peer": list(PEER_REQUIREMENTS),
         "box": arguments.box,
         "threads": arguments.threads,
@@ -355,8 +346,7 @@ def main() -> None:
         "throughput": summary,
         "ratio": own and {n: {key: own[key] / row[key] for key in own} for n, row in peers.items()},
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_result(arguments.results, "backproject_vs_cryodrgn", result)
 
 
 if __name__ == "__main__":

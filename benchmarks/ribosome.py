@@ -175,7 +175,8 @@ def _print_clusters(maps: dict[str, Any]) -> None:
     for motion, row in maps["reading"].items():
         print(
             f"  {motion}: correlation over clusters {_show(row['correlation'], 3)}, slope "
-            f"{row['slope']:.2f}, true range {row['true_range']:.2f}"
+            f"{row['slope']:.2f}, {100 * row['variance_between_clusters']:.0f} % of the particles' "
+            "variance is between clusters"
         )
 
 

@@ -10,6 +10,7 @@ seen with their poses and CTF in noise of their spectrum.
 """
 
 import argparse
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ Volume = npt.NDArray[np.float32]
 FOLDER = Path(__file__).parents[1] / "tests/data/trpv1"
 LOW_PASS = 20.0  # Å
 DISC_RADIUS = 22  # pixels
+INSPECTED = ("contrast", "poses", "shift sign", "rotation direction")
 CONVENTIONS = ("right", "shifts flipped", "rotations transposed", "map mirrored")
 
 
@@ -181,6 +183,15 @@ def mean_only(volume: Tensor, count: int) -> tuple[BasisGrid, GaussianPosterior]
 # ---------------------------------------------------------------------------- results
 
 
+def inspect(particles: Particles, out: Path) -> list[dict[str, Any]]:
+    """What `cryosway inspect` says of the particles: its checks of the images."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cs.CryoswayWarning)
+        job = cs.inspect(particles, out, overwrite=True, resume=False)
+    checks = json.loads((job.path / "inspect.json").read_text())["checks"]
+    return [check for check in checks if check["name"] in INSPECTED]
+
+
 def measure(particles: Particles, target: Target, arguments: argparse.Namespace) -> dict[str, Any]:
     """Both comparisons for every convention."""
     rows = []
@@ -202,6 +213,7 @@ def measure(particles: Particles, target: Target, arguments: argparse.Namespace)
         "particles": len(particles),
         "low_pass_angstrom": LOW_PASS,
         "rows": rows,
+        "inspect": inspect(particles, arguments.cache / "jobs" / "trpv1_inspect"),
         "expected_map": {"mean": float(expected.mean()), "sd": float(expected.std(ddof=1))},
     }
 
@@ -214,6 +226,8 @@ def print_result(result: dict[str, Any]) -> None:
         print(f"{row['convention']:22} {row['images']:7.3f} {row['map']:7.3f}")
     expected = result["expected_map"]
     print(f"expected of ten simulated ones  {expected['mean']:.3f} ± {expected['sd']:.3f}")
+    for check in result["inspect"]:
+        print(f"inspect, {check['name']}: {check['verdict']}. {check['sentence']}")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from cryosway.inference import (
     accumulate_step,
     infer_all,
     normalise_basis,
+    regularise_by_halves,
     solve_step,
     split_halves,
     start_basis,
@@ -162,6 +163,28 @@ def test_half_sets_are_solved_from_their_own_particles(two_states, fitted):
     expected = solve_step(accumulate_step(only, basis, alone), basis, alone, part=0)
     found = solve_step(step, basis, setting, part=0)
     assert (found - expected).abs().max() < 1e-3 * expected.abs().max()
+
+
+def test_a_prior_from_half_sets_damps_what_they_do_not_share(two_states, fitted, states):
+    """Component 1 is real and gets truer; component 2 is noise and is damped far more."""
+    source = ImageSource(two_states.particles, RADIUS, noise=NoiseModel(two_states.noise[None]))
+    basis = fitted[0]
+    mask = torch.from_numpy(sphere_mask(SMALL, 0.36 * SMALL, 2.0))
+    given = make_setting(basis.volumes[0], mask, 2)
+    step = accumulate_step(source, basis, given)
+    found = regularise_by_halves(step, basis, given)
+    torch.testing.assert_close(found.inverse_prior[0], given.inverse_prior[0])  # the mean's
+    assert (found.inverse_prior >= given.inverse_prior * (1 - 1e-5)).all()
+    stricter = (found.inverse_prior / given.inverse_prior)[1:, 1:].log().mean(1)
+    assert stricter[1] > stricter[0] + 1
+    _, there, here = map(sample_small, states)
+    goal = here - there
+
+    def cosine(setting):
+        component = solve_step(step, basis, setting)[1]
+        return abs(float((component * goal).sum() / (component.norm() * goal.norm())))
+
+    assert cosine(found) > cosine(given)
 
 
 def test_the_step_uses_the_posterior_of_every_particle(two_states, fitted):

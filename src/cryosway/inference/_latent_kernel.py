@@ -22,7 +22,9 @@ from cryosway.optics import fft3_half, frequency_radius, ifft3_half
 from cryosway.volumes import NormalEquations
 
 FloatArray = NDArray[np.float64]
-BANDWIDTHS = (0.7, 1.2, 2.0, 3.5, 6.0)
+# h = 1 weighs a particle by its posterior density at z. Narrower kernels are not less biased:
+# they pick the particles whose noise, not whose conformation, puts them at z.
+BANDWIDTHS = (1.0, 1.5, 2.2, 3.5, 6.0)
 _SMALLEST_WEIGHT = 0.01
 
 
@@ -119,8 +121,9 @@ class ShellMixture:
 class MixtureFit:
     """Least squares for a `ShellMixture`, from pairs of half-set candidates at several latents.
 
-    In every shell the weights minimise |Σ_b g_b X_b − Y|², where X are one half-set's candidates
-    and Y is the other's narrowest map: unbiased, and with noise that is independent of X.
+    In every shell the weights minimise the expected |Σ_b g_b X_b − Y|², where X are candidates
+    from all particles and Y is the narrowest map of a half-set: unbiased, and of independent noise
+    where X is of the other half-set.
     """
 
     def __init__(self, regions: Tensor, candidates: int, shells: int) -> None:
@@ -137,16 +140,31 @@ class MixtureFit:
         """Coefficients (F, 2 · points) in the order of their shells."""
         return torch.view_as_real(transforms.flatten(1)[:, self._order]).flatten(1)
 
-    def add(self, candidates: Tensor, target: Tensor) -> None:
-        """Add one half's candidates (B, D, D, D) and the other half's target (D, D, D)."""
-        features = torch.cat([fft3_half(candidates * region) for region in self._regions])
-        x = self._sort(features)
-        y = self._sort(fft3_half(target * self._regions.sum(0))[None])[0]
+    def _transform(self, candidates: Tensor) -> Tensor:
+        return self._sort(torch.cat([fft3_half(candidates * region) for region in self._regions]))
+
+    def add(self, first: Tensor, second: Tensor, target: int = 0) -> None:
+        """Add both halves' candidates at one latent, each (B, D, D, D).
+
+        Parameters
+        ----------
+        first, second
+            The candidates of each half-set.
+        target
+            Which candidate is the unbiased one, to be predicted across the halves.
+        """
+        mask = self._regions.sum(0)
+        x = self._transform(first), self._transform(second)
+        y = [self._sort(fft3_half(half[target] * mask)[None])[0] for half in (first, second)]
         start = 0
         for shell, count in enumerate(self._counts):
             part = slice(start, start + 2 * count)
-            self._normal[shell] += (x[:, part] @ x[:, part].T).double()
-            self._right[shell] += (x[:, part] @ y[part]).double()
+            a, b = x[0][:, part], x[1][:, part]
+            within, across = a @ a.T + b @ b.T, a @ b.T
+            # Maps of all particles have half the noise of a half-set's: signal is what the
+            # halves share, so (within + across) / 2 is what all particles would give.
+            self._normal[shell] += 0.5 * (within + across + across.T).double()
+            self._right[shell] += (a @ y[1][part] + b @ y[0][part]).double()
             start += 2 * count
 
     def solve(self, spread: int = 1, ridge: float = 0.02) -> ShellMixture:

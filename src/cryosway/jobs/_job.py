@@ -209,6 +209,26 @@ class Job:
         """
         return cast("FloatArray", self._ask("fsc", z))
 
+    def n_effective(self, z: npt.ArrayLike | None = None) -> float:
+        """Give the effective number of particles behind the density at a latent.
+
+        Parameters
+        ----------
+        z : array_like, shape (K,), optional
+            The latent; left out for a job without latents.
+
+        Returns
+        -------
+        float
+            (Σw)² / Σw² of the particles' weights.
+
+        Raises
+        ------
+        CryoswayError
+            As `volume`; also when the method does not average particles.
+        """
+        return float(self._ask("n_effective", z))
+
     def model(self, z: npt.ArrayLike | None = None) -> "gemmi.Structure":
         """Give the atomic model at a latent, of a job that has one.
 

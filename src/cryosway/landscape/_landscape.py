@@ -31,7 +31,7 @@ from cryosway.landscape._map_files import MapRequest, write_maps
 from cryosway.landscape._paths import Traversal, trace_direction
 
 FloatArray = NDArray[np.floating]
-SIGNIFICANT = 0.05
+SIGNIFICANT = 0.01
 MOST_DIRECTIONS = 3
 DENSITY_BINS = 64
 

@@ -98,13 +98,14 @@ def _write_map(
         write_map(volumes / halves[-1], half, job.pixel_size, origin)
     write_map(volumes / f"{request.name}.mrc", job.volume(request.latent), job.pixel_size, origin)
     curve = _ask(job.fsc, request.latent)
+    behind = _ask(job.n_effective, request.latent)
     return {
         "file": f"{request.name}.mrc",
         "kind": request.kind,
         "label": request.label,
         "z": request.latent.tolist(),
         "resolution_angstrom": None if curve is None else fsc_resolution(curve, job.pixel_size),
-        "n_effective": round(request.support, 1),
+        "n_effective": round(request.support if behind is None else behind, 1),
         "half_maps": halves or None,
         "fsc": None if curve is None else np.round(np.asarray(curve, np.float64), 5).tolist(),
         **request.extra,

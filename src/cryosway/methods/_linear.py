@@ -306,7 +306,7 @@ class _Fit:
     def _finish_basis(
         self, state: FitState, radius: int, consensus: Consensus
     ) -> tuple[ImageSource, GaussianPosterior, Tensor, Tensor]:
-        """Make a last pass at the fit's radius: posterior, and the basis of all and of each half."""
+        """Make a last pass: the posterior, and the basis of all particles and of each half."""
         source = self._open_source(radius, consensus.noise)
         basis = state.basis.resized(2 * (radius + 1))
         setting = make_setting(consensus, self.half, radius, basis.components, state.contrast_sd)
@@ -361,8 +361,7 @@ class _Fit:
         progress = self.job.progress(len(targets), "kernels")
         for z in targets:
             (first, second), _ = decoder.candidates(z, (0, 1))
-            fit.add(first, second[0])
-            fit.add(second, first[0])
+            fit.add(first, second)
             progress.advance(1)
         return replace(model, mixture=fit.solve())
 

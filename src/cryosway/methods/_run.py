@@ -142,6 +142,7 @@ def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control
             crop=options.crop,
             box=box,
             contrast=options.contrast,
+            window=False,  # the fit takes noise as even over the image, and masks in 3D
             **how,
         )
     prepared = read_particles(made.path / "particles.star")

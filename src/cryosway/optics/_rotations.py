@@ -52,7 +52,7 @@ def matrix_to_relion_euler(matrices: ArrayLike) -> tuple[FloatArray, FloatArray,
     r = np.asarray(matrices, np.float64)
     sin_tilt = np.hypot(r[..., 2, 0], r[..., 2, 1])
     tilt = np.degrees(np.arctan2(sin_tilt, r[..., 2, 2]))
-    rot = np.where(sin_tilt < 1e-9, 0.0, np.arctan2(r[..., 2, 1], r[..., 2, 0]))
+    rot = np.where(sin_tilt < 1e-12, 0.0, np.arctan2(r[..., 2, 1], r[..., 2, 0]))
     # From R with rot undone, the elements of psi are never both small: near the poles, where
     # rot is rounding noise, psi takes up its error and the matrix stays right.
     cos_rot, sin_rot = np.cos(rot), np.sin(rot)

@@ -187,7 +187,7 @@ def _show_landscape(contents: Contents, pictures: Pictures) -> Iterator[str]:
     if spectrum and spectrum.get("variance_explained"):
         yield figure(pictures.save("spectrum", plot_spectrum(spectrum)),
                      "Variance explained by every component. Those that stand out from noise "
-                     "(p < 0.05) are blue; the dark line is what noise alone gives.")  # fmt: skip
+                     "(p < 0.01) are blue; the dark line is what noise alone gives.")  # fmt: skip
     particles = contents.particles
     if particles is None or not latent_columns(particles):
         return

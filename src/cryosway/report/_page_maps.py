@@ -124,8 +124,9 @@ def _show_clusters(pictures: Pictures, maps: list[MapFile], level: float) -> Ite
                  "in the clusters' colours, at one density level and in one frame.")  # fmt: skip
     yield _tabulate(maps)
     yield paragraph(
-        "Members are the particles of the cluster. Supporting particles are those whose latent "
-        "agrees, within its own uncertainty, with the point where the map was made."
+        "Members are the particles of the cluster. Supporting particles are those that were "
+        "averaged in the map, (Σw)² / Σw² for their weights w: near neighbours in the landscape "
+        "count most."
     )
 
 
@@ -142,8 +143,8 @@ def _show_traversal(
     yield figure(
         pictures.save(f"direction_{direction}", drawn),
         f"From the 5th to the 95th percentile of the particles along direction {direction}: front "
-        "(top) and turned by 90° (bottom). Numbers of particles are of those whose latent agrees "
-        "with the point.",
+        "(top) and turned by 90° (bottom). Numbers of particles are of those averaged in each "
+        "map, weighed by their distance in the landscape.",
     )
     movie = animate_morph(densities, pixel_size, threshold=level, view=view)
     pictures.keep(f"direction_{direction}.gif", movie)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from cryosway.report._style import BLUE, INK, QUIET, figure_style, new_figure
 
-SIGNIFICANT = 0.05
+SIGNIFICANT = 0.01
 """p-value under which a direction is called real."""
 
 

@@ -1,0 +1,291 @@
+"""Write docs/benchmarks.md from the JSON results.
+
+    python benchmarks/summarise.py benchmarks/results > docs/benchmarks.md
+
+Remarks, as what limits a figure that was not reached, are in notes.toml: one text for each result.
+"""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from _figures import Result, Results, describe_time, list_figures
+from _measure import RESULTS, describe_machine
+
+NOTES = Path(__file__).parent / "notes.toml"
+
+INTRODUCTION = """# Benchmarks
+
+Made by `python benchmarks/summarise.py benchmarks/results > docs/benchmarks.md` from the results of
+the commands in [benchmarks/](../benchmarks/README.md); `make bench` runs them all. A figure that
+was not reached says so, and its section says what limits it.
+"""
+
+
+def load_results(folder: Path) -> Results:
+    """Read every result, by name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def format_table(header: list[str], rows: list[list[str]]) -> str:
+    """Make a Markdown table; the first column is text, the others are numbers."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def describe_machines(results: Results) -> str:
+    """Name the machine of every result, once each."""
+    seen: dict[str, list[str]] = {}
+    for name, result in results.items():
+        seen.setdefault(name_machine(result["machine"]), []).append(f"`{name}`")
+    if not seen:
+        return f"Nothing has been measured yet. This machine: {name_machine(describe_machine())}."
+    return "\n".join(f"- {machine}: {', '.join(names)}" for machine, names in seen.items())
+
+
+def name_machine(machine: dict[str, Any]) -> str:
+    """Put a machine into words."""
+    cpus = machine.get("cpus", machine.get("cores"))
+    memory = f", {machine['memory_gb']:.0f} GB of memory" if "memory_gb" in machine else ""
+    torch = f", torch {machine['torch']}" if "torch" in machine else ""
+    return f"{cpus} CPUs of {machine['cpu']}{memory}; Python {machine['python']}{torch}"
+
+
+# ---------------------------------------------------------------------------- sections
+
+
+def show_accuracy(result: Result) -> str:
+    """Adenylate kinase: scores, latents, cost."""
+    header = ["SNR", "linear", "label oracle", "consensus", "over consensus", "of the oracle",
+              "verdict", "R² of the coordinate", "z² of the latents", "time"]  # fmt: skip
+    rows = []
+    for run in result["runs"]:
+        scores = [f"{run[n]['masked']:.3f}" for n in ("linear", "oracle", "consensus")]
+        over = run["over_consensus"]
+        latents = run["latents"]
+        squares = ", ".join(f"{z:.2f}" for z in latents.get("mean_squared_z", []))
+        rows.append(
+            [
+                f"{run['snr']:g}",
+                *scores,
+                f"{over['difference']:+.3f} ± {over['standard_error']:.3f}",
+                f"{100 * run['over_oracle']['ratio']:.1f} %",
+                (run["heterogeneity"] or {}).get("verdict", "–"),
+                f"{latents['r2_neighbours']:.3f}",
+                squares,
+                describe_time(run["cost"]),
+            ]
+        )
+    windows = ", ".join(
+        f"±{run['oracle']['best_reach']} of 25 states at SNR {run['snr']:g}"
+        for run in result["runs"]
+    )
+    return (
+        f"Per-image AUC-FSC of {len(result['runs'][0]['per_image']['index'])} images by "
+        "CryoBench's rule; 0.484 is the most that 64 px allow. "
+        f"Mask: {result['mask']}. The oracle is the best of the windows of neighbouring states by "
+        f"the truth: {windows}. ± is the standard error of the paired difference; z² the mean "
+        "squared distance of a latent from its state's in its own standard deviations, per "
+        "component: 1 where uncertainties are right.\n\n"
+        + format_table(header, rows)
+        + "\n\nWithout the mask (maps keep the method's own automatic mask):\n\n"
+        + format_table(
+            ["SNR", "linear", "label oracle", "consensus"],
+            [
+                [f"{run['snr']:g}"]
+                + [f"{run[n]['unmasked']:.3f}" for n in ("linear", "oracle", "consensus")]
+                for run in result["runs"]
+            ],
+        )
+    )
+
+
+def show_scaling(result: Result) -> str:
+    """Cost of every size."""
+    rows = [
+        [
+            f"{run['images']:,}",
+            str(run["components"]),
+            str(run["passes"]),
+            f"{run['wall_s']:.0f}",
+            f"{run['cpu_s']:.0f}",
+            f"{run['peak_memory_mb'] / 1000:.2f}",
+            f"{1000 * run['cpu_s'] / run['images']:.2f}",
+        ]
+        for run in result["runs"]
+    ]
+    header = ["images", "components", "EM steps", "wall s", "CPU s", "peak GB", "CPU s per 1000"]
+    return f"Adenylate kinase at SNR {result['snr']:g}, 64 px.\n\n" + format_table(header, rows)
+
+
+def show_peer(result: Result) -> str:
+    """Throughput of both programs."""
+    rows = [
+        [name, f"{row['images_per_cpu_s']:.0f}", f"{row['images_per_wall_s']:.0f}"]
+        for name, row in result["throughput"].items()
+    ]
+    header = ["program (batch size)", "images per CPU s", "images per wall s"]
+    box, threads = result["box"], result["threads"]
+    return f"{box} px, {threads} thread(s) each, net of start-up.\n\n" + format_table(header, rows)
+
+
+def show_reading(result: Result) -> str:
+    """STAR files and preparing."""
+    star = result["star"]
+    read = format_table(
+        [f"STAR, {star['rows']:,} rows, {star['megabytes']:.0f} MB", "seconds"],
+        [[name, f"{seconds:.3f}"] for name, seconds in star["seconds"].items()],
+    )
+    sizes = [f"{row['from']} → {row['to']} px" for row in result["prepare"]]
+    rates = [{"`cryosway prepare`": row["images_per_second"], **row["limits"]}
+             for row in result["prepare"]]  # fmt: skip
+    threads = result["prepare"][0]["threads"]
+    speed = format_table(
+        [f"images per second, {threads} thread(s)", *sizes],
+        [[name, *(f"{rate[name]:.0f}" for rate in rates)] for name in rates[0]],
+    )
+    steps = [row["steps_us"] for row in result["prepare"]]
+    alone = format_table(
+        ["µs per image, one thread", *sizes],
+        [[name, *(f"{step[name]:.0f}" for step in steps)] for name in steps[0]],
+    )
+    return "\n\n".join([read, speed, alone])
+
+
+def show_homogeneous(result: Result) -> str:
+    """Directions and what noise alone gives."""
+    rows = [
+        [
+            str(run["seed"]),
+            str(number),
+            f"{found['variance_explained']:.5f}",
+            f"{found['noise_alone']:.5f}",
+            f"{found['p_value']:.3f}",
+            run["verdict"],
+        ]
+        for run in result["runs"]
+        for number, found in enumerate(run["directions"], start=1)
+    ]
+    header = ["seed", "direction", "variance", "in noise alone", "p-value", "verdict"]
+    note = "Variances are relative to the power of the mean map.\n\n"
+    return note + format_table(header, rows)
+
+
+def show_ribosome(result: Result) -> str:
+    """Motions in latents, components and maps; junk."""
+    motions = list(result["maps"]["reading"])
+    components = result["components"]
+    at = f"{result['compared_at_angstrom']:.0f} Å"
+    correlations = format_table(
+        [f"correlation with the true difference maps, {at}", *motions],
+        [
+            [f"component {number}", *(f"{row[m]:+.2f}" for m in motions)]
+            for number, row in enumerate(components["correlation"], start=1)
+        ]
+        + [["all together", *(f"{components['correlation_of_span'][m]:.2f}" for m in motions)]],
+    )
+    reading = result["maps"]["reading"]
+    clusters = format_table(
+        ["read from cluster maps, against the truth", *motions],
+        [
+            [name.replace("_", " "), *(show(reading[m][name]) for m in motions)]
+            for name in reading[motions[0]]
+        ],
+    )
+    latents = result["latents"]
+    junk = format_table(
+        ["junk against ribosomes", "area under the ROC curve"],
+        [[name, show(value)] for name, value in result["junk"].items()],
+    )
+    introduction = (
+        f"{result['images']:,} images of {result['box']} px, {describe_time(result['cost'])}, "
+        f"consensus at {result['resolution_angstrom']:.1f} Å, {result['components_fitted']} "
+        "components. Maps at the centres of k-means clusters are fitted by the true difference "
+        "maps: the coefficients should be the clusters' mean ratchet angle and occupancies."
+    )
+    return "\n\n".join(
+        [
+            introduction,
+            correlations,
+            clusters,
+            describe_latents(latents, motions),
+            junk,
+        ]
+    )
+
+
+def describe_latents(latents: dict[str, Any], motions: list[str]) -> str:
+    """What the latents of single particles tell of each motion."""
+    first, *others = motions
+    row = latents[first]
+    opening = (
+        f"Latents of single particles: {first} R² {show(row['r2_neighbours'])} "
+        f"({show(row['r2_alike_in_sites'])} among particles with the same tRNAs)"
+    )
+    sentences = [
+        f"{name} present or not, area under the ROC curve {show(latents[name]['auc'])} "
+        f"({show(latents[name]['auc_alike_in_ratchet'])} among particles of one angle)"
+        for name in others
+    ]
+    return "; ".join([opening, *sentences]) + "."
+
+
+def show_trpv1(result: Result) -> str:
+    """Correlations under right and wrong conventions."""
+    rows = [
+        [row["convention"], f"{row['images']:.3f}", f"{row['map']:.3f}"] for row in result["rows"]
+    ]
+    low = f"{result['low_pass_angstrom']:g}"
+    table = format_table(["conventions", "images", f"map, {low} Å"], rows)
+    says = [f"- `inspect`, {check['name']}: {check['sentence']}" for check in result["inspect"]]
+    return "\n\n".join(["Correlations with the published map.", table, "\n".join(says)])
+
+
+def show(value: float | None) -> str:
+    """A number with two decimals, or a dash."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
+    "adk_accuracy": ("Accuracy: adenylate kinase", show_accuracy),
+    "scaling": ("Time and memory", show_scaling),
+    "backproject_vs_cryodrgn": ("Backprojection beside cryoDRGN", show_peer),
+    "reading": ("Reading and preparing", show_reading),
+    "homogeneous": ("A homogeneous set: apoferritin", show_homogeneous),
+    "ribosome": ("As real data are: 70S ribosome", show_ribosome),
+    "trpv1": ("Real images: TRPV1", show_trpv1),
+}
+
+
+def write_page(results: Results, notes: dict[str, str]) -> str:
+    """Put the page together."""
+    known = {name: result for name, result in results.items() if name in SECTIONS}
+    parts = [INTRODUCTION.rstrip(), describe_machines(known)]
+    figures = [figure.to_row() for figure in list_figures(known)]
+    header = ["| figure | target | measured | met |", "|---|---|---|---|"]
+    parts.append("\n".join(header + figures))
+    for name, (title, show_result) in SECTIONS.items():
+        if name not in known and name not in notes:
+            continue
+        parts.append(f"## {title}")
+        if name in known:
+            parts.append(show_result(known[name]))
+        if name in notes:
+            parts.append(notes[name].strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Print the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="?", default=RESULTS)
+    arguments = parser.parse_args()
+    notes = tomllib.loads(NOTES.read_text()) if NOTES.exists() else {}
+    print(write_page(load_results(arguments.results), notes), end="")
+
+
+if __name__ == "__main__":
+    main()
