@@ -1,11 +1,12 @@
 """Reading and preparing: what limits them?
 
 STAR: 100,000 rows read by `cryosway.read_particles`, beside what reads the same bytes with fewer
-promises: the bare file, pandas' C parser (no STAR grammar), and the package starfile. Preparing:
-images per second of `cryosway prepare`, with shifts, normalisation and window, beside the least
-that must be done: read the stack, one Fourier transform forth at the old size and one back at the
-new, write float16. The steps are also timed alone on one thread, and so is an image of 16 pixels,
-whose cost is Python's and not that of pixels.
+promises: the bare file, pandas' C parser (no STAR grammar), and the package starfile. Images: from
+a file that is not in memory, through `Particles.images` and as bare bytes. Preparing: images per
+second of `cryosway prepare`, with shifts, normalisation and window, beside the least that must be
+done: read the stack, one Fourier transform forth at the old size and one back at the new, write
+float16. The steps are also timed alone on one thread, and so is an image of 16 pixels, whose cost
+is Python's and not that of pixels.
 
     python benchmarks/reading.py --images 3000
 """
@@ -181,8 +182,10 @@ def measure_prepare(
         write_metadata(star, count, large, arguments.seed)
     threads = arguments.threads or count_cpus()
     command, cost = time_command(star, small, count, arguments)
-    parts = {
-        "disk, reading": count / read_uncached(star.with_suffix(".mrcs")),
+    stack = star.with_suffix(".mrcs")
+    particles = cs.read_particles(star)
+    limits = {
+        "disk, reading": count / time_uncached(stack, lambda: read_bytes(stack)),
         "disk, writing": count / write_synced(folder / "written.bin", count * small**2 * 2),
         "bare FFTs": transform_rate(sizes, threads, arguments.repeats),
     }
@@ -192,8 +195,10 @@ def measure_prepare(
         "images": count,
         "threads": threads,
         "images_per_second": command,
+        "read_per_second": count / time_uncached(stack, lambda: read_images(particles)),
         "cost": asdict(cost),
-        "limits": parts,
+        "limits": limits,
+        "share_of_limits": share_of_limits(command, limits, threads),
         "steps_us": time_steps(sizes, arguments.repeats),
     }
 
@@ -206,11 +211,18 @@ def time_command(
     options = {"box": box, "contrast": "white"}
     runs = []
     for _ in range(arguments.repeats):
+        forget(star.with_suffix(".mrcs"))
         command = method_command("prepare", star, out, options, arguments.threads)
         cost = run_measured(command, out.with_suffix(".log"), arguments.threads)
         runs.append((count / cs.open_job(out).info["timings"]["images"], cost))
     shutil.rmtree(out)
     return max(runs, key=lambda run: run[0])
+
+
+def share_of_limits(rate: float, limits: dict[str, float], threads: int) -> float:
+    """Share of the threads' time that FFTs and the disk take; one thread waits for the disk."""
+    disk = 1 / limits["disk, reading"] + 1 / limits["disk, writing"]
+    return rate * (1 / limits["bare FFTs"] + disk / threads)
 
 
 def transform_rate(sizes: tuple[int, int], threads: int, repeats: int) -> float:
@@ -274,16 +286,31 @@ def _make_noise(box: int) -> tuple[Images, npt.NDArray[np.float64]]:
     return images, rng.uniform(-3, 3, (len(images), 2))
 
 
-def read_uncached(path: Path) -> float:
+def time_uncached(path: Path, read: Callable[[], object]) -> float:
     """Seconds to read a file that the system has been told to forget."""
-    with path.open("rb", buffering=0) as file:
-        if hasattr(os, "posix_fadvise"):
+    forget(path)
+    return time_best(read, 1)
+
+
+def forget(path: Path) -> None:
+    """Ask the system to drop a file from memory, where it can."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb+") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        start = time.perf_counter()
+
+
+def read_bytes(path: Path) -> None:
+    """Read a file in blocks of 16 MB."""
+    with path.open("rb", buffering=0) as file:
         while file.read(1 << 24):
             pass
-        return time.perf_counter() - start
+
+
+def read_images(particles: cs.Particles) -> None:
+    """Read all images, 256 at a time."""
+    for start in range(0, len(particles), 256):
+        particles.images(slice(start, start + 256))
 
 
 def write_synced(path: Path, size: int) -> float:
@@ -311,8 +338,10 @@ def print_result(star: dict[str, Any], prepared: list[dict[str, Any]]) -> None:
     for row in prepared:
         print(
             f"\nprepare {row['from']} → {row['to']} px, {row['threads']} threads: "
-            f"{row['images_per_second']:.0f} images/s"
+            f"{row['images_per_second']:.0f} images/s, {100 * row['share_of_limits']:.0f} % of the "
+            "time FFTs and disk"
         )
+        print(f"  {'Particles.images':34} {row['read_per_second']:8.0f} images/s")
         for name, rate in row["limits"].items():
             print(f"  {name:34} {rate:8.0f} images/s")
         for name, microseconds in row["steps_us"].items():

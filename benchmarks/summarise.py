@@ -140,8 +140,14 @@ def show_reading(result: Result) -> str:
         [[name, f"{seconds:.3f}"] for name, seconds in star["seconds"].items()],
     )
     sizes = [f"{row['from']} → {row['to']} px" for row in result["prepare"]]
-    rates = [{"`cryosway prepare`": row["images_per_second"], **row["limits"]}
-             for row in result["prepare"]]  # fmt: skip
+    rates = [
+        {
+            "`cryosway prepare`": row["images_per_second"],
+            "`Particles.images`": row["read_per_second"],
+            **row["limits"],
+        }
+        for row in result["prepare"]
+    ]
     threads = result["prepare"][0]["threads"]
     speed = format_table(
         [f"images per second, {threads} thread(s)", *sizes],

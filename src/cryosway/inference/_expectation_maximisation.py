@@ -30,6 +30,11 @@ class BatchSource(Protocol):
         """Largest |k|."""
         ...
 
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        ...
+
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __len__(self) -> int: ...
@@ -85,7 +90,7 @@ def infer_all(
     watch: Callable[[int], None] | None = None,
 ) -> GaussianPosterior:
     """E-step alone: the posterior of every particle of a source."""
-    reader = SliceReader(basis.volumes)
+    reader = SliceReader(basis.volumes.to(source.device))
     parts = []
     for batch in source:
         gram = gram_matrices(batch, reader)
@@ -102,8 +107,8 @@ def accumulate_step(
     watch: Callable[[int], None] | None = None,
 ) -> Step:
     """E-step and accumulation in one pass over the data, half-sets apart."""
-    reader = SliceReader(basis.volumes)
-    equations = NormalEquations(source.radius, 1 + basis.components, parts=2)
+    reader = SliceReader(basis.volumes.to(source.device))
+    equations = NormalEquations(source.radius, 1 + basis.components, parts=2, device=source.device)
     parts = []
     for batch in source:
         gram = gram_matrices(batch, reader)
@@ -120,7 +125,7 @@ def solve_step(step: Step, basis: BasisGrid, setting: Setting, part: int | None 
     """M-step: masked volumes (1 + K, D, D, D) from the accumulated pass, not yet normalised."""
     scale = np.concatenate([[1.0], basis.variances])
     inverse_prior = setting.inverse_prior * torch.from_numpy(scale).to(torch.float32)[:, None]
-    return step.equations.solve(inverse_prior, part) * setting.mask
+    return step.equations.solve(inverse_prior, part).cpu() * setting.mask
 
 
 def regularise_by_halves(step: Step, basis: BasisGrid, setting: Setting) -> Setting:

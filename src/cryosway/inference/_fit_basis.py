@@ -44,10 +44,13 @@ def plan_stages(radius: int, iterations: int) -> tuple[list[Stage], list[Stage]]
     radius
         The finest, Fourier pixels.
     iterations
-        Most steps of the first stage; the following ones take half, a quarter, ….
+        Most steps of the first stage; the next two take half as many, the last a third.
     """
     radii = sorted({max(min(6, radius), round(radius * part)) for part in (0.26, 0.4, 0.65, 1.0)})
-    stages = [Stage(r, max(2, iterations >> step)) for step, r in enumerate(radii)]
+    shares = (1.0, 0.5, 0.5, 0.34)
+    stages = [
+        Stage(r, max(2, round(iterations * share))) for r, share in zip(radii, shares, strict=False)
+    ]
     return stages[:2], stages[2:]
 
 

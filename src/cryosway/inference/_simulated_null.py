@@ -36,7 +36,7 @@ class SimulatedNull:
         self, source: ImageSource, mean: Tensor, contrast: NDArray[np.float64], seed: int
     ) -> None:
         self._source = source
-        self._reader = SliceReader(mean[None])
+        self._reader = SliceReader(mean[None].to(source.device))
         self._contrast = torch.from_numpy(contrast.astype(np.float32))
         self._seed = seed
 
@@ -44,6 +44,11 @@ class SimulatedNull:
     def radius(self) -> int:
         """Largest |k|."""
         return self._source.radius
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self._source.device
 
     def __len__(self) -> int:
         return len(self._source)
@@ -54,6 +59,8 @@ class SimulatedNull:
             generator = torch.Generator().manual_seed(self._seed * 1_000_003 + int(batch.index[0]))
             noise = torch.randn(*slices.values.shape, 2, generator=generator) * np.sqrt(0.5)
             clean = torch.view_as_complex(self._reader.read(slices)[..., 0].contiguous())
-            contrast = self._contrast[torch.from_numpy(batch.index)][:, None]
-            values = contrast * slices.filters * clean + torch.view_as_complex(noise)
+            contrast = self._contrast[torch.from_numpy(batch.index)][:, None].to(clean.device)
+            values = contrast * slices.filters * clean + torch.view_as_complex(noise).to(
+                clean.device
+            )
             yield Batch(batch.index, replace(slices, values=values), batch.group)

@@ -13,6 +13,7 @@ from cryosway.simulate import SimulatedSet, adenylate_kinase_states, simulate
 
 _STATES = 21
 _COMPARED = 5
+_SMALL = {"clusters": 4, "directions": 1, "null_tests": 2}  # a landscape with one motion
 _LENGTH = 192.0  # Å, of the box
 
 
@@ -74,7 +75,7 @@ def _fill_folder(job: JobFolder, options: DemoOptions, control: Control) -> None
     with job.stage("simulate"):
         simulated = _simulate(job.path / "simulate", options, control)
     particles = read_particles(simulated.particles)
-    run_options = RunOptions.check("demo", {"seed": options.seed})
+    run_options = RunOptions.check("demo", {**_SMALL, "seed": options.seed})
     run_steps(job, particles, run_options, control)
     with job.stage("truth"):
         _compare(job, simulated, options)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cryosway.engine import JobFolder, set_threads, write_table
+from cryosway.engine import JobFolder, select_device, set_threads, write_table
 from cryosway.inference import (
     BANDWIDTHS,
     Consensus,
@@ -75,7 +75,6 @@ from cryosway.validate import low_pass
 _SEARCHED = 6
 _ACCUMULATOR_BYTES = 1.2e9
 _TARGETS = 6
-_PRIOR_SHARE = 0.3
 
 
 def linear(
@@ -105,7 +104,7 @@ def linear(
     resume, overwrite : bool
         Whether to go on with an unfinished job, or to replace another one.
     device : str
-        Not used yet beyond the CPU for this method's compiled kernels.
+        Where to compute: auto (the first GPU, else the CPU), cpu, cuda or cuda:1.
     threads : int, optional
         Threads; all CPUs by default.
     **options
@@ -131,7 +130,7 @@ def linear(
         out, "linear", settings, inputs, resume=resume, overwrite=overwrite
     ) as job:
         if not job.already_finished:
-            _Fit(job, found, settings).run()
+            _Fit(job, found, settings, select_device(device)).run()
     return open_job(out)
 
 
@@ -148,8 +147,14 @@ class _Result:
 class _Fit:
     """One run of `linear`: stages that leave a checkpoint each."""
 
-    def __init__(self, job: JobFolder, particles: Particles, options: LinearOptions) -> None:
-        self.job, self.particles, self.options = job, particles, options
+    def __init__(
+        self,
+        job: JobFolder,
+        particles: Particles,
+        options: LinearOptions,
+        device: torch.device,
+    ) -> None:
+        self.job, self.particles, self.options, self.device = job, particles, options, device
         self.sign = choose_contrast(job, particles)
         self.half = split_halves(len(particles), particles.half_sets, options.seed)
         self.full = particles.box // 2 - 1
@@ -185,7 +190,8 @@ class _Fit:
 
     @cached_property
     def _images(self) -> ImageSource:
-        return ImageSource(self.particles, self.full, sign=self.sign.astype(np.float64))
+        sign = self.sign.astype(np.float64)
+        return ImageSource(self.particles, self.full, sign=sign, device=self.device)
 
     def _open_source(self, radius: int, noise: NoiseModel) -> ImageSource:
         return self._images.within(radius).with_noise(noise)
@@ -347,7 +353,7 @@ class _Fit:
             half_volumes=halves,
             variances=variances,
             mask=consensus.mask,
-            inverse_prior=_PRIOR_SHARE / consensus.signal_power.clamp(min=1e-30),
+            inverse_prior=1 / consensus.signal_power.clamp(min=1e-30),
             noise=consensus.noise.power,
             bandwidths=np.asarray(BANDWIDTHS),
             mixture=empty,

@@ -20,6 +20,9 @@ MASK: Any = Field(
     "auto",
     description="soft solvent mask: auto (made from the data), none, or a map file from 0 to 1",
 )
+NULL_TESTS: Any = Field(
+    3, description="simulated homogeneous copies of the data to compare with: 0, or 2 and more"
+)
 
 
 class InspectOptions(Options):
@@ -80,10 +83,7 @@ class LinearOptions(Options):
     )
     mask: Mask = MASK
     contrast: bool = Field(True, description="fit the contrast of every particle")
-    null_tests: int = Field(
-        3,
-        description="simulated homogeneous copies of the data to compare with: 0, or 2 and more",
-    )
+    null_tests: int = NULL_TESTS
     seed: int = SEED
 
 
@@ -119,7 +119,11 @@ class RunOptions(Options):
         "auto", description="number of components; auto: as many as stand out from noise"
     )
     mask: Mask = MASK
+    null_tests: int = NULL_TESTS
     clusters: int | None = Field(None, ge=1, description="number of clusters; default: by size")
+    directions: int | None = Field(
+        None, ge=0, description="directions to walk along; default: those that stand out from noise"
+    )
     umap: bool = Field(True, description="embed the latents by UMAP")
     seed: int = SEED
 
@@ -127,7 +131,7 @@ class RunOptions(Options):
 class DemoOptions(Options):
     """Options of `demo`."""
 
-    images: int = Field(4_000, ge=100, description="number of simulated images")
+    images: int = Field(3_000, ge=100, description="number of simulated images")
     box: int = Field(64, ge=32, description="image size, pixels")
     snr: float = Field(0.05, gt=0, description="variance of the signal over that of the noise")
     seed: int = SEED

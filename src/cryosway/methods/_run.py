@@ -155,12 +155,19 @@ def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control
             job.path / "linear",
             components=options.components,
             mask=mask,
+            null_tests=options.null_tests,
             seed=options.seed,
             **how,
         )
         job.update(**_say_outcome(fitted))
     with job.stage("landscape"):
-        landscape(fitted, clusters=options.clusters, umap=options.umap, seed=options.seed)
+        landscape(
+            fitted,
+            clusters=options.clusters,
+            directions=options.directions,
+            umap=options.umap,
+            seed=options.seed,
+        )
 
 
 def _say_outcome(fitted: Job) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class NormalEquations:
             msg = "these normal equations are closed: they have been solved"
             raise RuntimeError(msg)
         packed = second[:, self.pairs[0], self.pairs[1]] if second.ndim == 3 else second
-        moments = torch.cat([first, packed], dim=1).to(torch.float32)
+        moments = torch.cat([first, packed], dim=1).to(self.sums)
+        part = part.to(self.sums.device, torch.int64)
         if self.sums.device.type == "cpu":
             parts = self.sums.shape[0]
             scatter_slices(
@@ -111,7 +112,7 @@ class NormalEquations:
                 slices.values.numpy(),
                 slices.filters.numpy(),
                 moments.contiguous().numpy(),
-                part.to(torch.int64).numpy(),
+                part.numpy(),
                 self.size,
                 max(1, numba.get_num_threads() // parts),
             )
