@@ -11,7 +11,7 @@ FIT_SECONDS, FIT_MEGABYTES = 120, 2000
 IMAGES = 10_000  # of the accuracy and cost figures
 LARGEST_EXPONENT = 1.1
 PEER_RATIO = 10
-LIMIT_SHARE = 0.5  # least share of the time that must be bare FFTs and disk
+LIMIT_SHARE = 0.5  # least share of the time that must be FFTs and disk
 # A motion is found where cluster maps show it: correlation and slope of what is read from them
 # with the truth, and share of the particles' variance that lies between clusters.
 FOUND = {"correlation": 0.8, "slope": 0.5, "variance_between_clusters": 0.05}
@@ -134,11 +134,11 @@ def list_reading(result: Result | None) -> list[Figure]:
     figures = []
     for row in result["prepare"]:
         steps, rate = row["steps_us"], row["images_per_second"]
-        python = steps["everything, 16 px to 8 px"] / steps["everything"]
+        python = steps["everything, of an image of 16 px"] / steps["everything"]
         share = row["share_of_limits"]
         measured = (
-            f"{rate:.0f} images/s; {100 * share:.0f} % of the time is bare FFTs and disk; Python's "
-            f"share of the work on an image is {100 * python:.0f} %, the rest NumPy's"
+            f"{rate:.0f} images/s; {100 * share:.0f} % of the time on one thread is reading and "
+            f"FFTs, {100 * python:.0f} % Python, the rest NumPy"
         )
         name = f"preparing {row['from']} → {row['to']} px"
         wanted = f"{target}: ≥ {100 * LIMIT_SHARE:.0f} % of the time"
@@ -162,7 +162,7 @@ def list_homogeneous(result: Result | None) -> list[Figure]:
     right = sum(run["verdict"] == "homogeneous" for run in runs)
     least = min(run["directions"][0]["p_value"] for run in runs)
     measured = f"{right} of {len(runs)} runs; least p-value {least:.3f}"
-    return [Figure(what, target, measured, right == len(runs))]
+    return [judge_size(Figure(what, target, measured, right == len(runs)), runs[0])]
 
 
 def list_ribosome(result: Result | None) -> list[Figure]:
@@ -176,7 +176,14 @@ def list_ribosome(result: Result | None) -> list[Figure]:
         for motion, row in reading.items()
     }
     shown = ", ".join(f"{motion} {'yes' if seen else 'no'}" for motion, seen in found.items())
-    return [Figure(what, target, f"seen in cluster maps: {shown}", all(found.values()))]
+    return [
+        Figure(
+            what,
+            target,
+            f"{result['images']:,} images; seen in cluster maps: {shown}",
+            all(found.values()),
+        )
+    ]
 
 
 def list_trpv1(result: Result | None) -> list[Figure]:

@@ -3,10 +3,10 @@
 STAR: 100,000 rows read by `cryosway.read_particles`, beside what reads the same bytes with fewer
 promises: the bare file, pandas' C parser (no STAR grammar), and the package starfile. Images: from
 a file that is not in memory, through `Particles.images` and as bare bytes. Preparing: images per
-second of `cryosway prepare`, with shifts, normalisation and window, beside the least that must be
-done: read the stack, one Fourier transform forth at the old size and one back at the new, write
-float16. The steps are also timed alone on one thread, and so is an image of 16 pixels, whose cost
-is Python's and not that of pixels.
+second of `cryosway prepare`, with shifts, normalisation and window, beside the bare least: read
+the stack, one Fourier transform forth at the old size and one back at the new, write float16. On
+one thread it is also timed where the time goes, inside the running command; and an image of 16
+pixels, whose cost is Python's and not that of pixels.
 
     python benchmarks/reading.py --images 3000
 """
@@ -15,15 +15,16 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import wraps
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import scipy.fft
@@ -36,15 +37,15 @@ from cryosway.particles import (
     PreparationSteps,
     StackWriter,
     StarBlock,
-    centred_transforms,
     prepare_images,
     write_star,
 )
 
-Images = npt.NDArray[np.float32]
 PIXEL_SIZE = 1.5  # Å
 SIZES = ((256, 128), (128, 64))
 BATCH = 32  # images that are transformed at once
+TINY = "everything, of an image of 16 px"
+LIMITING = ("reading", "FFTs forth", "FFTs back")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -189,6 +190,7 @@ def measure_prepare(
         "disk, writing": count / write_synced(folder / "written.bin", count * small**2 * 2),
         "bare FFTs": transform_rate(sizes, threads, arguments.repeats),
     }
+    steps = time_steps(star, small, arguments.cache / "jobs" / "prepare_steps", arguments.repeats)
     return {
         "from": large,
         "to": small,
@@ -198,8 +200,8 @@ def measure_prepare(
         "read_per_second": count / time_uncached(stack, lambda: read_images(particles)),
         "cost": asdict(cost),
         "limits": limits,
-        "share_of_limits": share_of_limits(command, limits, threads),
-        "steps_us": time_steps(sizes, arguments.repeats),
+        "steps_us": steps,
+        "share_of_limits": sum(steps[name] for name in LIMITING) / steps["everything"],
     }
 
 
@@ -219,12 +221,6 @@ def time_command(
     return max(runs, key=lambda run: run[0])
 
 
-def share_of_limits(rate: float, limits: dict[str, float], threads: int) -> float:
-    """Share of the threads' time that FFTs and the disk take; one thread waits for the disk."""
-    disk = 1 / limits["disk, reading"] + 1 / limits["disk, writing"]
-    return rate * (1 / limits["bare FFTs"] + disk / threads)
-
-
 def transform_rate(sizes: tuple[int, int], threads: int, repeats: int) -> float:
     """Images per second of nothing but a transform forth at one size and one back at another."""
     large, small = sizes
@@ -241,21 +237,45 @@ def transform_rate(sizes: tuple[int, int], threads: int, repeats: int) -> float:
     return batches * BATCH / seconds
 
 
-def time_steps(sizes: tuple[int, int], repeats: int) -> dict[str, float]:
-    """Microseconds per image on one thread: everything, without some steps, and of tiny images."""
-    large, small = sizes
-    everything = prepare_tiled(large, small, normalise=True, window=True)
-    return {
-        "everything": per_image(everything, repeats),
-        "without normalisation and window": per_image(
-            prepare_tiled(large, small, normalise=False, window=False), repeats
-        ),
-        "shift, crop and transform forth": per_image(centre_tiled(large, small), repeats),
-        "bare FFTs": 1e6 / transform_rate(sizes, 1, repeats),
-        "everything, 16 px to 8 px": per_image(
-            prepare_tiled(16, 8, normalise=True, window=True), repeats
-        ),
+def time_steps(star: Path, box: int, out: Path, repeats: int) -> dict[str, float]:
+    """Microseconds per image of `cryosway.prepare` on one thread, and of parts of it."""
+    particles = cs.read_particles(star)
+    parts = {
+        "reading": (type(particles), "images"),
+        "FFTs forth": (scipy.fft, "rfft2"),
+        "FFTs back": (scipy.fft, "irfft2"),
+        "writing, meanwhile": (StackWriter, "write"),
     }
+    with ExitStack() as stack:
+        clocks = {name: stack.enter_context(time_calls(*where)) for name, where in parts.items()}
+        job = cs.prepare(
+            particles, out, box=box, contrast="white", threads=1, overwrite=True, resume=False
+        )
+    shutil.rmtree(out)
+    seconds = {"everything": job.info["timings"]["images"]}
+    seconds |= {name: clock[0] for name, clock in clocks.items()}
+    steps = {name: 1e6 * value / len(particles) for name, value in seconds.items()}
+    return {**steps, TINY: per_image(prepare_tiled(16, 8), repeats)}
+
+
+@contextmanager
+def time_calls(owner: Any, name: str) -> Iterator[list[float]]:
+    """Add up the seconds spent in a function while the context lasts."""
+    original, clock = getattr(owner, name), [0.0]
+
+    @wraps(original)
+    def timed(*arguments: Any, **keywords: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return original(*arguments, **keywords)
+        finally:
+            clock[0] += time.perf_counter() - start
+
+    setattr(owner, name, timed)
+    try:
+        yield clock
+    finally:
+        setattr(owner, name, original)
 
 
 def per_image(action: Callable[[], object], repeats: int) -> float:
@@ -263,27 +283,15 @@ def per_image(action: Callable[[], object], repeats: int) -> float:
     return 1e6 * time_best(action, repeats) / (4 * BATCH)
 
 
-def prepare_tiled(large: int, small: int, *, normalise: bool, window: bool) -> Callable[[], object]:
-    """Prepare four batches of noise."""
-    images, shifts = _make_noise(large)
+def prepare_tiled(large: int, small: int) -> Callable[[], object]:
+    """Prepare four batches of noise, in memory."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((4 * BATCH, large, large), dtype=np.float32)
+    shifts = rng.uniform(-3, 3, (len(images), 2))
     geometry = GroupGeometry(large, large, small, PIXEL_SIZE * large / small)
-    steps = PreparationSteps(small, normalise, window, {})
+    steps = PreparationSteps(small, normalise=True, window=True, whitening={})
     signs = np.ones(len(images), np.int8)
     return lambda: prepare_images(images, shifts, signs, 1, geometry, steps)
-
-
-def centre_tiled(large: int, small: int) -> Callable[[], object]:
-    """Only shift and crop in Fourier space, batch by batch."""
-    images, shifts = _make_noise(large)
-    geometry = GroupGeometry(large, large, small, PIXEL_SIZE * large / small)
-    parts = [slice(start, start + BATCH) for start in range(0, len(images), BATCH)]
-    return lambda: [centred_transforms(images[part], shifts[part], geometry) for part in parts]
-
-
-def _make_noise(box: int) -> tuple[Images, npt.NDArray[np.float64]]:
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((4 * BATCH, box, box), dtype=np.float32)
-    return images, rng.uniform(-3, 3, (len(images), 2))
 
 
 def time_uncached(path: Path, read: Callable[[], object]) -> float:
@@ -338,8 +346,8 @@ def print_result(star: dict[str, Any], prepared: list[dict[str, Any]]) -> None:
     for row in prepared:
         print(
             f"\nprepare {row['from']} → {row['to']} px, {row['threads']} threads: "
-            f"{row['images_per_second']:.0f} images/s, {100 * row['share_of_limits']:.0f} % of the "
-            "time FFTs and disk"
+            f"{row['images_per_second']:.0f} images/s; reading and FFTs are "
+            f"{100 * row['share_of_limits']:.0f} % of the time on one thread"
         )
         print(f"  {'Particles.images':34} {row['read_per_second']:8.0f} images/s")
         for name, rate in row["limits"].items():

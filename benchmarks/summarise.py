@@ -127,9 +127,21 @@ def show_peer(result: Result) -> str:
         [name, f"{row['images_per_cpu_s']:.0f}", f"{row['images_per_wall_s']:.0f}"]
         for name, row in result["throughput"].items()
     ]
-    header = ["program (batch size)", "images per CPU s", "images per wall s"]
-    box, threads = result["box"], result["threads"]
-    return f"{box} px, {threads} thread(s) each, net of start-up.\n\n" + format_table(header, rows)
+    header = ["program (batch size), net of start-up", "images per CPU s", "images per wall s"]
+    runs = [
+        [
+            run["program"],
+            f"{run['images']:,}",
+            f"{run['wall_s']:.0f}",
+            f"{run['cpu_s']:.0f}",
+            f"{run['peak_memory_mb']:.0f}",
+            f"{run['correlation']:.3f}",
+        ]
+        for run in result["runs"]
+    ]
+    columns = ["whole runs", "images", "wall s", "CPU s", "peak MB", "correlation with the truth"]
+    introduction = f"{result['box']} px, {result['threads']} thread(s) each."
+    return "\n\n".join([introduction, format_table(header, rows), format_table(columns, runs)])
 
 
 def show_reading(result: Result) -> str:

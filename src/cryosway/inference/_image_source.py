@@ -71,6 +71,8 @@ class ImageSource:
     ----------
     radius
         As given: the largest |k| on the common grid, that of the coarsest pixel.
+    band
+        Largest |k| of the data in use, on the common grid.
     disc
         The points in use of each image; fewer where a finer pixel would reach beyond `radius`.
     """
@@ -105,8 +107,8 @@ class ImageSource:
         self.pixel_size = float(np.max(pixel_size))
         # A finer pixel reaches higher frequencies: its k are longer on the common grid.
         self._scale = self.pixel_size / pixel_size
-        self._band = radius if band is None else min(radius, band)
-        self.disc = make_disc(particles.box, self._reach(self._band))
+        self.band = radius if band is None else min(radius, band)
+        self.disc = make_disc(particles.box, self._reach(self.band))
         rotations = particles.rotations * self._scale[:, None, None]
         self.rotations = torch.from_numpy(rotations.astype(np.float32))
         self.shifts_px = torch.from_numpy(particles.shifts / pixel_size[:, None])
@@ -152,7 +154,7 @@ class ImageSource:
             self.particles[index],
             self.radius,
             sign=self.signs[index],
-            band=self._band,
+            band=self.band,
             noise=self.noise,
             cache_bytes=self._cache_bytes,
             device=self.device,
@@ -166,8 +168,8 @@ class ImageSource:
         if radius >= self.radius:
             return self
         other = self._copy()
-        other.radius, other._band = radius, min(radius, self._band)
-        other.disc = make_disc(self.disc.box, self._reach(other._band))
+        other.radius, other.band = radius, min(radius, self.band)
+        other.disc = make_disc(self.disc.box, self._reach(other.band))
         other.points = other.disc.points.to(torch.float32)
         shorter = self.disc.points.long().square().sum(1) <= other.disc.radius**2
         other._columns = shorter.nonzero()[:, 0]

@@ -1,7 +1,7 @@
 """`backproject`: the consensus of all particles, its half-maps, resolution and noise."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -32,7 +32,7 @@ from cryosway.methods._shared_choices import (
     load_weights,
 )
 from cryosway.particles import Particles
-from cryosway.validate import local_resolution
+from cryosway.validate import fsc_resolution, local_resolution
 from cryosway.volumes import NormalEquations
 
 _SECONDS_PER_CHECKPOINT = 60.0
@@ -199,7 +199,7 @@ def _choose_band(job: JobFolder, particles: Particles, options: BackprojectOptio
 
 def _fill_folder(job: JobFolder, chosen: _Chosen, options: BackprojectOptions) -> None:
     with job.stage("backprojection"):
-        consensus = _accumulate_and_solve(job, chosen)
+        consensus = _trim_curves(_accumulate_and_solve(job, chosen), chosen.source)
     with job.stage("maps"):
         _write_maps(job, chosen, consensus, options)
     _write_tables(job, chosen, consensus)
@@ -222,6 +222,16 @@ def _accumulate_and_solve(job: JobFolder, chosen: _Chosen) -> Consensus:
             begun=begun,
             keep=keeper.keep,
         )
+
+
+def _trim_curves(consensus: Consensus, source: ImageSource) -> Consensus:
+    """Set the FSC to 0 where there are no data: there a mask leaks what is coarser."""
+    curves = {name: curve.copy() for name, curve in consensus.curves.items()}
+    for curve in curves.values():
+        curve[source.band + 1 :] = 0.0  # curve shell i ends at |k| = i
+    finest = source.particles.box * source.pixel_size / (source.band + 1)
+    resolution = fsc_resolution(curves["corrected"], source.pixel_size)
+    return replace(consensus, curves=curves, resolution=max(resolution, finest))
 
 
 def _make_watch(progress: Progress, job: JobFolder, began: float, before: int) -> Any:

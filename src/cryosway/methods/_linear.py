@@ -251,8 +251,8 @@ class _Fit:
 
         for step in run_stages(state, stages, open_source, consensus, self.half, progress.advance):
             state = step
-            self.job.save_checkpoint(name, *state_checkpoint(state))
             self.job.metrics(stage=name, **state.history[-1])
+            self.job.save_checkpoint(name, *state_checkpoint(state))
         return state
 
     def _judge(

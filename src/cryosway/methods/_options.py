@@ -4,9 +4,9 @@ This file stays light (no torch, no NumPy), since the command line shows it as h
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from cryosway.engine import Options
 
@@ -23,6 +23,16 @@ MASK: Any = Field(
 NULL_TESTS: Any = Field(
     3, description="simulated homogeneous copies of the data to compare with: 0, or 2 and more"
 )
+
+
+def _check_null_tests(count: int) -> int:
+    if count < 0 or count == 1:
+        msg = f"null_tests is {count}, but a spread needs two: give 0, or 2 and more"
+        raise ValueError(msg)
+    return count
+
+
+NullTests = Annotated[int, AfterValidator(_check_null_tests)]
 
 
 class InspectOptions(Options):
@@ -83,7 +93,7 @@ class LinearOptions(Options):
     )
     mask: Mask = MASK
     contrast: bool = Field(True, description="fit the contrast of every particle")
-    null_tests: int = NULL_TESTS
+    null_tests: NullTests = NULL_TESTS
     seed: int = SEED
 
 
@@ -119,7 +129,7 @@ class RunOptions(Options):
         "auto", description="number of components; auto: as many as stand out from noise"
     )
     mask: Mask = MASK
-    null_tests: int = NULL_TESTS
+    null_tests: NullTests = NULL_TESTS
     clusters: int | None = Field(None, ge=1, description="number of clusters; default: by size")
     directions: int | None = Field(
         None, ge=0, description="directions to walk along; default: those that stand out from noise"

@@ -218,7 +218,7 @@ def _fit_mask(
             f"{wide:.1f} Å and what is worked with {box * size:.1f} Å; resample it to one of these"
         )
         raise CryoswayError(message)
-    resized = resize_volumes(torch.from_numpy(np.ascontiguousarray(values, np.float32)), box)
+    resized = resize_volumes(torch.from_numpy(np.array(values, np.float32)), box)
     resized = (resized * (box / before) ** 3).clamp(0, 1)
     path = job.path / "mask.mrc"
     write_map(path, resized.numpy(), size)

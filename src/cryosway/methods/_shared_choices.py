@@ -119,7 +119,7 @@ def load_mask(mask: str | Path, box: int, pixel_size: float) -> torch.Tensor | N
     if problem:
         message = f"the mask {mask} {problem}"
         raise CryoswayError(message)
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    return torch.from_numpy(np.array(values, np.float32))
 
 
 def _find_mask_problem(

@@ -1,0 +1,142 @@
+"""`linear` finds the motion that is there, none where there is none, and maps along it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import cryosway as cs
+from cryosway import CryoswayError
+from cryosway.particles import read_map
+
+QUICK = {"iterations": 6, "null_tests": 3}
+
+
+@pytest.fixture(scope="module")
+def job(two_states, tmp_path_factory):
+    return cs.linear(two_states.particles, tmp_path_factory.mktemp("job") / "linear", **QUICK)
+
+
+@pytest.fixture(scope="module")
+def states(two_states):
+    return two_states.truth()["state"].to_numpy()
+
+
+def test_two_states_are_heterogeneous(job):
+    found = job.info["heterogeneity"]
+    assert found["verdict"] == "heterogeneous"
+    first = found["directions"][0]
+    assert first["p_value"] < 0.01
+    assert first["variance_explained"] > 5 * first["noise_alone"]
+
+
+def test_one_state_is_homogeneous(one_state, tmp_path):
+    homogeneous = cs.linear(one_state.particles, tmp_path / "one", **QUICK)
+    found = homogeneous.info["heterogeneity"]
+    assert found["verdict"] == "homogeneous"
+    assert all(d["p_value"] > 0.01 for d in found["directions"])
+    assert homogeneous.latents.shape == (600, 1)
+
+
+def test_latents_tell_the_states_apart(job, states):
+    z = job.latents[:, 0]
+    threshold = 0.5 * (z[states == 0].mean() + z[states == 1].mean())
+    right = np.mean((z > threshold) == (states == 1))
+    assert max(right, 1 - right) > 0.9
+    assert job.latent_sd.shape == job.latents.shape
+    assert abs(z.mean()) < 0.1 * z.std()
+
+
+def test_maps_at_the_states_beat_the_consensus(job, two_states, states):
+    truth = [read_map(path)[0] for path in two_states.volumes]
+    consensus = read_map(job.path / "volumes" / "mean.mrc")[0]
+    for state in (0, 1):
+        z = job.latents[states == state].mean(0)
+        ours = cs.auc_fsc(cs.fsc(job.volume(z), truth[state]))
+        assert ours > cs.auc_fsc(cs.fsc(consensus, truth[state])) + 0.01
+        other = cs.auc_fsc(cs.fsc(job.volume(z), truth[1 - state]))
+        assert ours > other + 0.02
+
+
+def test_half_maps_resolution_and_support(job):
+    z = job.latents[0]
+    first, second = job.half_maps(z)
+    assert first.shape == second.shape == (32, 32, 32)
+    assert np.abs(first - second).max() > 0
+    curve = job.fsc(z)
+    assert curve.shape == (16,) and curve[2:5].min() > 0.8
+    assert 50 < job.n_effective(z) < 600
+    assert job.box == 32 and job.pixel_size == 4.5
+
+
+def test_table_has_what_the_fit_found(job, two_states):
+    table = job.particles
+    assert len(table) == 600
+    np.testing.assert_array_equal(np.unique(table["half"]), [1, 2])
+    assert table["contrast"].mean() == pytest.approx(1, abs=0.02)
+    assert {"z1", "z1_sd", "log_likelihood", "image_name", "defocus_u"} <= set(table.columns)
+
+
+def test_half_sets_share_the_first_component(job):
+    import torch
+
+    from cryosway.methods._linear_model import LinearModel
+
+    halves = LinearModel.load(job.path).half_volumes
+    first, second = halves[0, 1].flatten(), halves[1, 1].flatten()
+    assert float(torch.corrcoef(torch.stack([first, second]))[0, 1]) > 0.8
+
+
+def test_number_of_components_can_be_given(two_states, tmp_path):
+    two = cs.linear(
+        two_states.particles, tmp_path / "two", components=2, iterations=2, null_tests=0
+    )
+    assert two.latents.shape == (600, 2)
+    assert "heterogeneity" not in two.info
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask": "nowhere.mrc"}, "nowhere.mrc cannot be read"),
+        ({"componets": 3}, "did you mean 'components'"),
+        ({"iterations": 0}, "iterations"),
+        ({"null_tests": 1}, "null_tests"),
+    ],
+)
+def test_mistakes_are_told(two_states, tmp_path, options, message):
+    with pytest.raises(CryoswayError, match=message):
+        cs.linear(two_states.particles, tmp_path / "wrong", **options)
+
+
+_RUN = """
+import sys
+import cryosway as cs
+cs.linear(sys.argv[1], sys.argv[2], iterations=4, null_tests=2, threads=1)
+"""
+
+
+def test_killed_fit_resumes_to_the_same_answer(two_states, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", _RUN, str(two_states.particles), str(out)]
+    process = subprocess.Popen(command)
+    metrics = out / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and metrics.read_text().count("\n") >= 3:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert cs.open_job(out).status == "interrupted"
+    options = {"iterations": 4, "null_tests": 2, "threads": 1}
+    resumed = cs.linear(two_states.particles, out, **options)
+    whole = cs.linear(two_states.particles, tmp_path / "whole", **options)
+    assert "resumes" in (out / "log.txt").read_text()
+    np.testing.assert_allclose(resumed.latents, whole.latents, rtol=1e-6, atol=1e-9)
+    assert resumed.info["heterogeneity"] == whole.info["heterogeneity"]
+    assert metrics.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
