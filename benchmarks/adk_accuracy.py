@@ -4,7 +4,7 @@ For each SNR the method runs in a process of its own (time and peak memory are i
 at the latents of 100 images are compared with the true state of each image: CryoBench's per-image
 AUC-FSC, within one mask around all true states and without a mask. Two controls go through the
 same reconstruction: the consensus of all images, and the label oracle, which pools the images of
-the true state and of w neighbours on either side; of all w (and two strengths of the prior) the
+the true state and of w neighbours on either side; of all w (and three strengths of the prior) the
 best counts, as judged by the truth.
 
     python benchmarks/adk_accuracy.py --plot docs/images/adk_accuracy.png
@@ -50,7 +50,7 @@ from cryosway.simulate import SimulatedSet
 
 SNRS = (0.1, 0.03, 0.01)
 REACHES = (0, 1, 2, 3, 4, 5, 6, 7, 1000)  # neighbouring states on either side; 1000 is all
-PRIOR_SHARES = (1.0, 0.3)
+PRIOR_SHARES = (1.0, 0.3, 0.1)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -10,6 +10,14 @@ from cryosway.simulate import simulate as simulate_images
 BOX, LENGTH = 32, 144.0  # pixels, Å
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Methods take all CPUs by default; tests run side by side and must not fight for cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cryosway.engine._hardware.count_cpus", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def make_set(tmp_path_factory):
     def make(states=1, n=600, **settings):

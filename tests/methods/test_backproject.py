@@ -273,7 +273,7 @@ def save_and_die(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 bp.JobFolder.save_checkpoint = save_and_die
-cs.backproject(sys.argv[1], sys.argv[2])
+cs.backproject(sys.argv[1], sys.argv[2], threads=1)
 """
 
 

@@ -73,7 +73,7 @@ def test_the_spectrum_shows_every_component_and_its_significance():
     np.testing.assert_allclose(heights, [40, 10, 2])
     assert [text.get_text() for text in axis.texts] == ["p < 0.001", "p = 0.02", "p = 0.6"]
     colours = [bar.get_facecolor() for bar in axis.patches]
-    assert colours[0] == colours[1] != colours[2]
+    assert colours[0] != colours[1] == colours[2]  # significant is p < 0.01
 
 
 def test_a_spectrum_that_is_no_fraction_is_not_called_per_cent():

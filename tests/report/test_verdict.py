@@ -30,7 +30,7 @@ def test_homogeneity_is_said_as_plainly(tmp_path, make_report_job):
 
 
 def test_variances_that_are_no_fractions_are_told_against_noise(tmp_path, make_report_job):
-    direction = {"variance_explained": 12.0, "noise_alone": 3.0, "p_value": 0.01}
+    direction = {"variance_explained": 12.0, "noise_alone": 3.0, "p_value": 0.004}
     verdict = {"verdict": "heterogeneous", "directions": [direction]}
     sentences = write_verdict(gather_contents(make_report_job(tmp_path / "j", verdict=verdict)))
     assert "4 times the variance that noise alone would give" in sentences[1]

@@ -81,7 +81,6 @@ def set_threads(n: int | None = None) -> int:
         message = f"the number of threads must be 1 or more, not {n}; leave --threads out for all"
         raise CryoswayError(message)
     n = n or count_cpus()
-    torch.set_num_threads(n)
     threadpool_limits(n)
     if "numba" in sys.modules:
         import numba
@@ -90,6 +89,7 @@ def set_threads(n: int | None = None) -> int:
         numba.set_num_threads(min(n, most))
     else:
         os.environ["NUMBA_NUM_THREADS"] = str(n)
+    torch.set_num_threads(n)  # last: the others' pools are torch's too
     return n
 
 

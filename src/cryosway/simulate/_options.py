@@ -71,7 +71,7 @@ class SimulateOptions(BaseModel):
     )
     voltage: float = Field(300.0, gt=0, description="kV")
     cs: float = Field(2.7, ge=0, description="spherical aberration, mm")
-    amplitude_contrast: float = Field(0.1, ge=0, le=1)
+    amplitude_contrast: float = Field(0.1, ge=0, le=1, description="fraction of amplitude contrast")
     defocus_min: float = Field(8_000.0, description="Å, underfocus positive")
     defocus_max: float = Field(25_000.0, description="Å")
     astigmatism: float = Field(300.0, ge=0, description="standard deviation of U − V, Å")
@@ -110,7 +110,9 @@ class SimulateOptions(BaseModel):
     shift_error: float = Field(0.0, ge=0, description="error of written shifts, sd, pixels")
     defocus_error: float = Field(0.0, ge=0, description="error of written defocus, sd, Å")
     junk_fraction: float = Field(0.0, ge=0, le=1, description="images that hold no good particle")
-    junk_kinds: tuple[JunkKind, ...] = Field(("noise", "ice", "overlap", "broken"), min_length=1)
+    junk_kinds: tuple[JunkKind, ...] = Field(
+        ("noise", "ice", "overlap", "broken"), min_length=1, description="what junk images show"
+    )
 
     dtype: Literal["float16", "float32"] = Field("float16", description="of the written stack")
     snr_images: int = Field(
