@@ -274,7 +274,8 @@ class HypothesisTest:
         amplitude = self._noise.amplitude(disc.shell)
         for batch in self._source:
             rows = torch.from_numpy(batch.index)
-            phase = torch.exp(-2j * torch.pi * (shifts[rows] @ disc.frequencies.T))
+            angle = -2 * torch.pi * (shifts[rows] @ disc.frequencies.T)
+            phase = torch.polar(torch.ones_like(angle), angle)
             gain = 1 / amplitude[batch.group]
             slices = replace(
                 batch.slices,
