@@ -109,6 +109,17 @@ def short(monkeypatch):
     monkeypatch.setattr(run_module, "report", lambda folder: folder / "report.html")
 
 
+def test_moved_run_still_makes_maps(job, tmp_path):
+    before = job.volume(job.latents[0])
+    moved = shutil.move(shutil.copytree(job.path, tmp_path / "copy"), tmp_path / "moved")
+    hidden = shutil.move(job.path / "prepare", tmp_path / "hidden")
+    try:
+        opened = cs.open_job(moved)
+        np.testing.assert_allclose(opened.volume(opened.latents[0]), before, atol=1e-5)
+    finally:
+        shutil.move(hidden, job.path / "prepare")
+
+
 def test_no_resume_starts_anew(simulated, tmp_path, short):
     p = cs.read_particles(simulated.particles)[:120]
     cs.run(p, tmp_path / "run", **QUICK)

@@ -22,8 +22,9 @@ def locate_stacks(
     Tried in order: ``images_dir`` joined with the name, with ever shorter ends of it down to
     the bare file name, and the parents of ``images_dir`` with the whole name; without
     ``images_dir``, the folder of the metadata file and its parents with the whole name (RELION
-    and cryoSPARC write names relative to the project), the working directory likewise, and last
-    the folder of the metadata file with the bare file name. ``images_dir`` may also be one stack
+    and cryoSPARC write names relative to the project), the working directory likewise, last
+    the folder of the metadata file with the bare file name, and a folder beside it with the last
+    two parts of the name (a step of a run, moved as a whole). ``images_dir`` may also be one stack
     file, which then holds all images. A single missing stack is replaced, with a warning, by one
     that lies beside the metadata file under its name (``a.star``, ``a.mrcs``).
 
@@ -105,6 +106,8 @@ class _Finder:
         yield from ((folder, 0) for folder in (self._folder, *self._folder.parents))
         yield Path.cwd(), 0
         yield self._folder, count - 1
+        if count > 1:
+            yield self._folder.parent, count - 2
 
     def _without_prefix(self, file_name: str) -> Path | None:
         """Find the file under the name that it had before cryoSPARC's import put a number first."""
