@@ -19,6 +19,8 @@ class Clock:
 def clean_console(monkeypatch):
     monkeypatch.setattr(_console, "_console", None)
     handlers = list(_console.LOGGER.handlers)
+    _console.LOGGER.handlers[:] = [logging.NullHandler()]  # whatever other tests left on
+    _console.LOGGER.setLevel(logging.NOTSET)
     yield
     _console.LOGGER.handlers[:] = handlers
     _console.LOGGER.setLevel(logging.NOTSET)
@@ -44,7 +46,7 @@ def test_lines_come_now_and_then(caplog):
     assert log[0] == "steps: 30 of 100 (30 %), 30 s, 1 min 10 s left"
 
 
-def test_library_is_silent(capsys):
+def test_library_is_silent(clean_console, capsys):
     logging.getLogger("cryosway").info("quiet")
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
