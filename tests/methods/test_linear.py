@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import cryosway as cs
@@ -137,6 +138,12 @@ def test_killed_fit_resumes_to_the_same_answer(two_states, tmp_path):
     resumed = cs.linear(two_states.particles, out, **options)
     whole = cs.linear(two_states.particles, tmp_path / "whole", **options)
     assert "resumes" in (out / "log.txt").read_text()
-    np.testing.assert_allclose(resumed.latents, whole.latents, rtol=1e-6, atol=1e-9)
-    assert resumed.info["heterogeneity"] == whole.info["heterogeneity"]
-    assert metrics.read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+    # The same to rounding: float32 sums may be grouped differently by other numbers of threads.
+    scale = whole.latents.std()
+    np.testing.assert_allclose(resumed.latents, whole.latents, rtol=1e-3, atol=1e-3 * scale)
+    for found, expected in zip(
+        *(j.info["heterogeneity"]["directions"] for j in (resumed, whole)), strict=True
+    ):
+        assert found == pytest.approx(expected, rel=1e-3)
+    rows = [pd.read_csv(folder / "metrics.csv") for folder in (out, tmp_path / "whole")]
+    pd.testing.assert_frame_equal(*rows, rtol=1e-3)
