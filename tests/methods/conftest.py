@@ -22,11 +22,10 @@ def _one_thread():
 def make_set(tmp_path_factory):
     def make(states=1, n=600, **settings):
         chosen = adenylate_kinase_states(2)[:states]
-        settings = {"snr": 0.2, "shift": 10.0, "seed": 1, "dtype": "float32", **settings}
+        defaults = {"box": BOX, "pixel_size": LENGTH / BOX, "dtype": "float32"}
+        settings = {**defaults, "snr": 0.2, "shift": 10.0, "seed": 1, **settings}
         folder = tmp_path_factory.mktemp("set")
-        return simulate_images(
-            chosen, folder / "set", n=n, box=BOX, pixel_size=LENGTH / BOX, threads=1, **settings
-        )
+        return simulate_images(chosen, folder / "set", n=n, threads=1, **settings)
 
     return make
 

@@ -15,7 +15,9 @@ import pytest
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.inference import ImageSource
+from cryosway.optics import random_rotations
 from cryosway.particles import Particles, read_map, write_map
+from cryosway.validate import low_pass, make_solvent_mask
 
 TRPV1 = Path(__file__).parents[1] / "data" / "trpv1" / "trpv1_small_stack.star"
 PIXEL_SIZE = 4.5
@@ -223,6 +225,27 @@ def test_half_sets_of_the_files_are_kept(tmp_path):
     job = cs.backproject(TRPV1, tmp_path / "bp", local_resolution=False)
     assert (job.particles["half"] == cs.read_particles(TRPV1).half_sets).all()
     assert "as the files say" in read_decisions(job)["half-sets"]["why"]
+
+
+def test_ten_real_particles_show_their_consensus(tmp_path):
+    """TRPV1: the map of ten particles resembles the published one, less so if read wrongly."""
+    p = cs.read_particles(TRPV1)
+    published, info = read_map(TRPV1.with_name("trpv1_volume.mrc.gz"))
+    inside = make_solvent_mask(published, info.pixel_size) > 0.5
+    target = low_pass(published, info.pixel_size, 20.0)[inside]
+    transposed = p.rotations.transpose(0, 2, 1)
+    strangers = random_rotations(10, np.random.default_rng(0))
+    found = []
+    for number, poses in enumerate(
+        [(p.rotations, p.shifts), (p.rotations, -p.shifts), (transposed, p.shifts),
+         (strangers, p.shifts)]
+    ):  # fmt: skip
+        job = cs.backproject(p.with_poses(*poses), tmp_path / str(number), local_resolution=False)
+        density = low_pass(read_volume(job, "unmasked"), info.pixel_size, 20.0)
+        found.append(correlate(density[inside], target))
+    right, flipped, inverse, random = found
+    assert right > 0.5
+    assert flipped < 0.2 and inverse < right - 0.03 and random < right - 0.1
 
 
 def test_half_sets_follow_from_the_seed(one_state, tmp_path):

@@ -201,12 +201,21 @@ def test_working_box(given, size, quick, box):
 
     class Images:
         boxes = {1: size}  # noqa: RUF012
-        ctf = pd.DataFrame({"pixel_size": [419.2 / size]})
+        ctf = pd.DataFrame({"pixel_size": [419.2 / size], "optics_group": [1]})
 
     decisions = Decisions()
     options = RunOptions(**given)
     assert _choose_box(decisions, Images(), options, Looked(**quick)) == box
     assert decisions.why["working box"][0] == box
+
+
+def test_optics_groups_of_several_sizes(make_set, simulated, tmp_path, short):
+    """The working box holds no more than the coarsest pixels do."""
+    coarse = make_set(n=60, seed=2, box=24, pixel_size=6.0)
+    p = Particles.concatenate([cs.read_particles(one.particles) for one in (coarse, simulated)])
+    cs.run(p, tmp_path / "run", **QUICK)
+    made = cs.open_job(tmp_path / "run" / "backproject")
+    assert (made.box, made.info["images"]) == (24, 460)
 
 
 def test_mask_is_brought_to_the_working_box(simulated, tmp_path, short):

@@ -13,7 +13,7 @@ from cryosway.simulate import SimulatedSet, adenylate_kinase_states, simulate
 
 _STATES = 21
 _COMPARED = 5
-_SMALL = {"clusters": 4}  # a landscape with one motion
+_SMALL = {"clusters": 4}  # enough for one motion
 _LENGTH = 192.0  # Å, of the box
 
 

@@ -141,7 +141,7 @@ class RunOptions(Options):
 class DemoOptions(Options):
     """Options of `demo`."""
 
-    images: int = Field(3_000, ge=100, description="number of simulated images")
+    images: int = Field(4_000, ge=100, description="number of simulated images")
     box: int = Field(64, ge=32, description="image size, pixels")
     snr: float = Field(0.05, gt=0, description="variance of the signal over that of the noise")
     seed: int = SEED

@@ -177,13 +177,11 @@ def _say_outcome(fitted: Job) -> dict[str, Any]:
 
 def _choose_box(job: JobFolder, particles: Particles, options: RunOptions, looked: Job) -> int:
     """Choose the box to downsample to: Nyquist a bit finer than what can be resolved."""
-    widest = max(particles.boxes.values())
-    full = options.crop or widest
     if options.box != "auto":
         job.decide("working box", options.box, "as the user said")
         return int(options.box)
-    limit = min(full - full % 2, _MOST_BOX)
-    length = full * float(particles.ctf["pixel_size"].max())
+    length, full = _measure_extent(particles, options.crop)
+    limit = min(full, _MOST_BOX)
     reached = looked.info.get("resolution_angstrom")
     quick_nyquist = 2 * float(looked.info.get("pixel_size", 0.0))
     if full <= _LEAST_BOX:
@@ -198,6 +196,19 @@ def _choose_box(job: JobFolder, particles: Particles, options: RunOptions, looke
     nyquist = 2 * length / box
     job.decide("working box", box, f"{why} (this box holds up to {nyquist:.1f} Å)")
     return box
+
+
+def _measure_extent(particles: Particles, crop: int | None) -> tuple[float, int]:
+    """Width in Å of what is kept, and in pixels of the coarsest optics group, even."""
+    boxes, table = particles.boxes, particles.ctf
+    sizes = table["pixel_size"].groupby(table["optics_group"].to_numpy()).mean()
+    most = table["optics_group"].mode().iloc[0]  # whose pixels crop counts
+    if crop is not None:
+        length = crop * float(sizes.loc[most])
+    else:
+        length = max(boxes[group] * float(sizes.loc[group]) for group in boxes)
+    full = int(length / float(sizes.max()) + 1e-3)
+    return length, full - full % 2
 
 
 def _fit_mask(
