@@ -66,12 +66,17 @@ def run_measured(command: list[str], log: Path, threads: int | None = None) -> C
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     answer = log.with_suffix(".cost.json")
-    limits = {} if threads is None else dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    limits = {} if threads is None else thread_limits(threads)
     measured = [sys.executable, str(Path(__file__).resolve()), str(answer), str(log), *command]
     code = subprocess.run(measured, env=os.environ | limits, check=False).returncode
     if code:
         raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
     return Cost(**json.loads(answer.read_text()))
+
+
+def thread_limits(threads: int) -> dict[str, str]:
+    """Environment that keeps every numerical library to some threads."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 def recall_cost(log: Path) -> Cost | None:
@@ -107,9 +112,17 @@ def method_command(
 ) -> list[str]:
     """Command line of a cryosway method, in a folder that is overwritten."""
     command = [sys.executable, "-m", "cryosway.cli", method, str(particles), "--out", str(out)]
-    command += [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
+    command += [part for name, value in options.items() for part in _name_option(name, value)]
     command += [] if threads is None else ["--threads", str(threads)]
     return [*command, "--overwrite", "--no-resume"]
+
+
+def _name_option(name: str, value: Any) -> tuple[str, ...]:
+    """Give an option as on the command line; true and false are switches."""
+    dashed = name.replace("_", "-")
+    switches = {"true": f"--{dashed}", "false": f"--no-{dashed}"}
+    found = switches.get(str(value).lower())
+    return (found,) if found else (f"--{dashed}", str(value))
 
 
 def describe_machine() -> dict[str, str | int | float | None]:

@@ -12,8 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _figures import Result, Results, describe_time, list_figures
+from _figures import Figure, Result, Results, describe_time, list_figures
+from _markdown import format_table, show
 from _measure import RESULTS, describe_machine
+from _neural_figures import (
+    list_neural_accuracy,
+    list_neural_gpu,
+    list_neural_memory,
+    list_neural_throughput,
+    show_neural_accuracy,
+    show_neural_gpu,
+    show_neural_memory,
+    show_neural_throughput,
+)
 
 NOTES = Path(__file__).parent / "notes.toml"
 
@@ -28,12 +39,6 @@ was not reached says so, and its section says what limits it.
 def load_results(folder: Path) -> Results:
     """Read every result, by name."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-
-
-def format_table(header: list[str], rows: list[list[str]]) -> str:
-    """Make a Markdown table; the first column is text, the others are numbers."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def describe_machines(results: Results) -> str:
@@ -262,11 +267,6 @@ def show_trpv1(result: Result) -> str:
     return "\n\n".join(["Correlations with the published map.", table, "\n".join(says)])
 
 
-def show(value: float | None) -> str:
-    """A number with two decimals, or a dash."""
-    return "–" if value is None else f"{value:.2f}"
-
-
 SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "adk_accuracy": ("Accuracy: adenylate kinase", show_accuracy),
     "scaling": ("Time and memory", show_scaling),
@@ -275,6 +275,16 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "homogeneous": ("A homogeneous set: apoferritin", show_homogeneous),
     "ribosome": ("As real data are: 70S ribosome", show_ribosome),
     "trpv1": ("Real images: TRPV1", show_trpv1),
+    "neural_accuracy": ("Networks: quality against time", show_neural_accuracy),
+    "neural_throughput": ("Networks: training beside cryoDRGN", show_neural_throughput),
+    "neural_memory": ("Networks: memory", show_neural_memory),
+    "neural_gpu": ("Networks: on a GPU", show_neural_gpu),
+}
+NEURAL_FIGURES: dict[str, Callable[[Result | None], list[Figure]]] = {
+    "neural_throughput": list_neural_throughput,
+    "neural_accuracy": list_neural_accuracy,
+    "neural_memory": list_neural_memory,
+    "neural_gpu": list_neural_gpu,
 }
 
 
@@ -282,7 +292,9 @@ def write_page(results: Results, notes: dict[str, str]) -> str:
     """Put the page together."""
     known = {name: result for name, result in results.items() if name in SECTIONS}
     parts = [INTRODUCTION.rstrip(), describe_machines(known)]
-    figures = [figure.to_row() for figure in list_figures(known)]
+    neural = [make(known.get(name)) for name, make in NEURAL_FIGURES.items()]
+    every = [*list_figures(known), *(figure for part in neural for figure in part)]
+    figures = [figure.to_row() for figure in every]
     header = ["| figure | target | measured | met |", "|---|---|---|---|"]
     parts.append("\n".join(header + figures))
     for name, (title, show_result) in SECTIONS.items():

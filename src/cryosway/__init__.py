@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from cryosway.engine import show_messages
     from cryosway.jobs import Job, open_job, write_volumes
     from cryosway.landscape import landscape
-    from cryosway.methods import backproject, demo, inspect, linear, prepare, run
+    from cryosway.methods import (
+        autodecoder,
+        backproject,
+        demo,
+        encode,
+        export,
+        import_cryodrgn,
+        inspect,
+        linear,
+        prepare,
+        run,
+        vae,
+    )
     from cryosway.particles import Particles, read_particles
     from cryosway.report import report
     from cryosway.simulate import simulate
@@ -32,9 +44,13 @@ __all__ = [
     "Particles",
     "__version__",
     "auc_fsc",
+    "autodecoder",
     "backproject",
     "demo",
+    "encode",
+    "export",
     "fsc",
+    "import_cryodrgn",
     "inspect",
     "landscape",
     "linear",
@@ -45,6 +61,7 @@ __all__ = [
     "run",
     "show_messages",
     "simulate",
+    "vae",
     "write_volumes",
 ]
 
@@ -52,9 +69,13 @@ _PUBLIC = {
     "Job": "cryosway.jobs",
     "Particles": "cryosway.particles",
     "auc_fsc": "cryosway.validate",
+    "autodecoder": "cryosway.methods",
     "backproject": "cryosway.methods",
     "demo": "cryosway.methods",
+    "encode": "cryosway.methods",
+    "export": "cryosway.methods",
     "fsc": "cryosway.validate",
+    "import_cryodrgn": "cryosway.methods",
     "inspect": "cryosway.methods",
     "landscape": "cryosway.landscape",
     "linear": "cryosway.methods",
@@ -65,6 +86,7 @@ _PUBLIC = {
     "run": "cryosway.methods",
     "show_messages": "cryosway.engine",
     "simulate": "cryosway.simulate",
+    "vae": "cryosway.methods",
     "write_volumes": "cryosway.jobs",
 }
 

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from cryosway import CryoswayError, CryoswayWarning
-from cryosway.engine import FolderLock, JobFolder, is_locked, read_job_info, read_json
+from cryosway.engine import (
+    FolderLock,
+    JobFolder,
+    TimeLimitError,
+    is_locked,
+    read_job_info,
+    read_json,
+)
 
 SCRIPT = Path(__file__).with_name("staged_job.py")
 
@@ -170,6 +177,23 @@ def test_failure_is_noted_and_resumed(tmp_path):
         job.delete_checkpoint("state")
         assert job.load_checkpoint("state") is None
     assert "error" not in read_job_info(tmp_path)
+
+
+def test_time_limit_leaves_the_job_interrupted_and_may_change(tmp_path):
+    limits = ({"n": 1, "time_limit": 10, "gpus": 1}, {"n": 1, "time_limit": 20, "gpus": 4})
+    with (
+        pytest.raises(TimeLimitError, match="the time is up"),
+        JobFolder.start(tmp_path, "a", limits[0]) as job,
+    ):
+        time.sleep(0.01)
+        assert 0.01 <= job.elapsed_s < 10
+        message = "the time is up"
+        raise TimeLimitError(message)
+    info = read_job_info(tmp_path)
+    assert info["status"] == "interrupted"
+    assert "error" not in info
+    with JobFolder.start(tmp_path, "a", limits[1]) as job:
+        assert job.resumed
 
 
 def test_finished_job_stands(tmp_path):

@@ -34,6 +34,13 @@ def test_eta_counts_only_the_work_of_this_run():
     assert progress.describe() == "images: 600 of 1000 (60 %), 1 min 40 s, 6 min 40 s left"
 
 
+def test_label_follows_what_is_done():
+    progress = Progress(4, "training", clock=Clock())
+    progress.advance(1)
+    progress.rename("epoch 2 of 4")
+    assert progress.describe().startswith("epoch 2 of 4: 1 of 4 (25 %)")
+
+
 def test_lines_come_now_and_then(caplog):
     clock, log = Clock(), []
     with caplog.at_level(logging.INFO, logger="cryosway"):
@@ -71,8 +78,10 @@ def test_bar_on_a_terminal_and_nothing_left_open(clean_console, monkeypatch):
         inner.advance()
         assert _Bar._display is not None
         logging.getLogger("cryosway").info("[bold]as it is[/bold]")
+        inner.rename("epoch 2")
         outer.advance(2)
     assert _Bar._display is None
     text = sys.stderr.getvalue()
     assert "inner" in text
+    assert "epoch 2" in text
     assert "[bold]as it is[/bold]" in text

@@ -10,7 +10,12 @@ import pytest
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.optics import relion_euler_to_matrix
-from cryosway.particles._pickles import load_arrays, read_cryodrgn_ctf, read_cryodrgn_poses
+from cryosway.particles._pickles import (
+    load_array_series,
+    load_arrays,
+    read_cryodrgn_ctf,
+    read_cryodrgn_poses,
+)
 
 
 class Malice:
@@ -128,3 +133,19 @@ def test_ctf_of_another_box(make):
     assert p.pixel_size == 3.0  # 16 px of 1.5 Å became 8 px
     with pytest.raises(CryoswayError, match=r"c\.pkl has 5 rows but there are 6 particles"):
         cs.read_particles(make.folder / "s.mrcs", ctf=make.pickle("c.pkl", ctf[:5]))
+
+
+def test_pickles_one_after_the_other(tmp_path):
+    """cryoDRGN's z.pkl is two pickles in one file."""
+    mean, variance = np.arange(6.0).reshape(3, 2), np.ones((3, 2))
+    path = tmp_path / "z.pkl"
+    with path.open("wb") as file:
+        pickle.dump(mean, file)
+        pickle.dump(variance, file)
+    read = load_array_series(path)
+    assert len(read) == 2
+    np.testing.assert_array_equal(read[0], mean)
+    with path.open("ab") as file:
+        pickle.dump(Malice(os.system, "false"), file)
+    with pytest.raises(CryoswayError, match=r"it asks for posix\.system"):
+        load_array_series(path)

@@ -43,6 +43,7 @@ _SOURCES: dict[str, tuple[Any, str]] = {
     "particles": (list[Path], "Particles: .star, .cs, .mrcs or .txt; several are concatenated."),
     "structures": (list[Path], "Structures (mmCIF, PDB), maps (.mrc) or a trajectory (.dcd)."),
     "job": (Path, "Job folder."),
+    "folder": (Path, "Training folder of cryoDRGN (its --outdir)."),
 }
 
 
@@ -65,7 +66,9 @@ def call_target(command: Command, sources: tuple[Any, ...], values: dict[str, An
 
     Only what was typed is passed, so that the defaults are the function's own.
     """
-    reading = {name: values.pop(name) for name in _READING if name in values}
+    reading = {}
+    if command.source == "particles":
+        reading = {name: values.pop(name) for name in _READING if name in values}
     if isinstance(command.out, Path):
         values.setdefault("out", command.out)
     if sources and isinstance(sources[0], list) and len(sources[0]) == 1:

@@ -8,7 +8,7 @@ METHODS = "cryosway.methods"
 OPTIONS = "cryosway.methods._options"
 ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
 
-Source = Literal["particles", "structures", "job", "none"]
+Source = Literal["particles", "structures", "job", "folder", "none"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Command:
         The line in ``cryosway --help``.
     source : str
         What the first argument is: particles (files, read before the call), structures (files),
-        job (a folder), or none.
+        job (a folder), folder (of another program), or none.
     options : str, optional
         "module:Model", the pydantic model of its options, which is shown as help without
         importing the function; without one, the keyword arguments of the function's signature
@@ -85,6 +85,24 @@ COMMANDS = (
         options=f"{OPTIONS}:LinearOptions",
     ),
     Command(
+        "vae",
+        f"{METHODS}:vae",
+        "A neural field whose latents an encoder reads from the images.",
+        options=f"{OPTIONS}:VaeOptions",
+    ),
+    Command(
+        "autodecoder",
+        f"{METHODS}:autodecoder",
+        "A neural field with a table of latents, one row per particle.",
+        options=f"{OPTIONS}:AutodecoderOptions",
+    ),
+    Command(
+        "encode",
+        f"{METHODS}:encode",
+        "Latents of new particles by the encoder of a trained vae.",
+        options=f"{OPTIONS}:EncodeOptions",
+    ),
+    Command(
         "landscape",
         "cryosway.landscape:landscape",
         "Principal directions, clusters, UMAP, and the maps along them.",
@@ -99,6 +117,22 @@ COMMANDS = (
         "Density maps at chosen latents or particles of a job.",
         source="job",
         controls=(),
+    ),
+    Command(
+        "export",
+        f"{METHODS}:export",
+        "Particles, latents and model of a job as files of another program.",
+        source="job",
+        options=f"{OPTIONS}:ExportOptions",
+        controls=(),
+    ),
+    Command(
+        "import-cryodrgn",
+        f"{METHODS}:import_cryodrgn",
+        "A training folder of cryoDRGN as a job, read without running code in it.",
+        source="folder",
+        options=f"{OPTIONS}:ImportCryodrgnOptions",
+        controls=("overwrite",),
     ),
     Command(
         "report",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cyclopts import App
 
 MISTAKE = 2
+TIME_IS_UP = 75  # EX_TEMPFAIL: a job script may run the same command again
 INTERRUPTED = 130
 
 
@@ -27,8 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 2 for a user's mistake; 130 when interrupted. Unexpected exceptions
-        pass, so that Python prints the traceback and exits with 1.
+        The exit status: 0; 2 for a user's mistake; 75 when a time limit stopped a job that can
+        go on; 130 when interrupted. Unexpected exceptions pass, so that Python prints the
+        traceback and exits with 1.
 
     Examples
     --------
@@ -44,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except CryoswayError as error:
+        from cryosway.engine import TimeLimitError
+
+        if isinstance(error, TimeLimitError):
+            _say(str(error))
+            return TIME_IS_UP
         _say(f"error: {error}")
         return MISTAKE
     except KeyboardInterrupt:

@@ -7,12 +7,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import final
 
+from cryosway._errors import CryoswayError
+
 _POLITE = (signal.SIGTERM, signal.SIGHUP)
 
 
 @final
 class Terminated(SystemExit):
     """The process was asked to end; the exit status is 128 plus the signal's number."""
+
+
+@final
+class TimeLimitError(CryoswayError):
+    """The time that the user gave is up; the job is interrupted and can go on."""
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:
@@ -40,25 +47,40 @@ def terminate_as_exception() -> Iterator[None]:
 
 
 @contextmanager
-def hold_interrupts() -> Iterator[None]:
-    """Put SIGINT, SIGTERM and SIGHUP off until the block, which is short, has ended.
+def hold_interrupts(*, once: bool = False) -> Iterator[list[int]]:
+    """Put SIGINT, SIGTERM and SIGHUP off until the block has ended.
 
     Handlers are exchanged, since a mask of the main thread would let other threads (OpenMP)
     receive the signal for it.
+
+    Parameters
+    ----------
+    once : bool, optional
+        Whether a second signal acts at once, so that somebody in a hurry is not held up.
+
+    Yields
+    ------
+    list of int
+        Numbers of the signals that came so far, for a block that looks at it and leaves.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     pending: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_POLITE)}
-    for number, handler in before.items():
-        if callable(handler):
-            signal.signal(number, lambda number, _: pending.append(number))
+    if threading.current_thread() is not threading.main_thread():
+        yield pending
+        return
+    held = (signal.SIGINT, *_POLITE)
+    before = {number: handler for number in held if callable(handler := signal.getsignal(number))}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if once and pending:
+            before[signal.Signals(number)](number, frame)
+        pending.append(number)
+
+    for number in before:
+        signal.signal(number, note)
     try:
-        yield
+        yield pending
     finally:
         for number, handler in before.items():
-            if callable(handler):
-                signal.signal(number, handler)
+            signal.signal(number, handler)
         for received in pending:
             signal.raise_signal(received)

@@ -16,7 +16,11 @@ from cryosway.engine._checkpoints import Tensors, load_tensors, read_header, sav
 from cryosway.engine._console import LOGGER
 from cryosway.engine._files import read_json, write_json
 from cryosway.engine._hardware import peak_device_memory_bytes, peak_memory_bytes
-from cryosway.engine._interrupts import hold_interrupts, terminate_as_exception
+from cryosway.engine._interrupts import (
+    TimeLimitError,
+    hold_interrupts,
+    terminate_as_exception,
+)
 from cryosway.engine._job_info import (
     FORMAT_NAME,
     FORMAT_VERSION,
@@ -52,6 +56,7 @@ class JobFolder:
         self.already_finished = info.get("status") == "finished"
         self.resumed = info.get("attempts", 1) > 1
         self._info = info
+        self._began = time.monotonic()
         self._metrics_columns: list[str] = []
         self._metrics_rows = 0
 
@@ -82,7 +87,8 @@ class JobFolder:
         command : str
             The command's name.
         config : Mapping or pydantic model
-            The full resolved options; ``device`` and ``threads`` may change on resumption.
+            The full resolved options; ``device``, ``threads``, ``gpus`` and ``time_limit`` may
+            change on resumption.
         inputs : Mapping
             Fingerprints of what is read.
         resume : bool, optional
@@ -97,7 +103,7 @@ class JobFolder:
         ------
         JobFolder
             The folder with its lock held; on leaving the block the status becomes ``finished``,
-            ``interrupted`` (SIGINT, SIGTERM, SIGHUP) or ``failed``.
+            ``interrupted`` (SIGINT, SIGTERM, SIGHUP, `TimeLimitError`) or ``failed``.
 
         Raises
         ------
@@ -133,7 +139,6 @@ class JobFolder:
 
     def _live(self) -> Iterator["JobFolder"]:
         """Write the status before, and whatever happens, after."""
-        began = time.monotonic()
         self._write_info()
         self._rewind_metrics()
         self.log(f"{'resumes' if self.resumed else 'starts'}: {self._info['command']}")
@@ -141,7 +146,7 @@ class JobFolder:
         try:
             yield self
             status = "finished"
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, TimeLimitError):
             status = "interrupted"
             raise
         except BaseException as error:
@@ -149,7 +154,7 @@ class JobFolder:
             raise
         finally:
             with hold_interrupts():
-                self._end(status, error_text, time.monotonic() - began)
+                self._end(status, error_text, self.elapsed_s)
 
     def _end(self, status: str, error_text: str | None, seconds: float) -> None:
         timings = self._info["timings"]
@@ -164,6 +169,11 @@ class JobFolder:
         except OSError:
             if status == "finished":
                 raise  # else the first error, on its way up, is the one to tell
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this attempt began."""
+        return time.monotonic() - self._began
 
     # -- what a method tells -------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 INFO_NAME = "job.json"
 
 _PACKAGES = ("torch", "numpy", "scipy", "numba", "pandas", "scikit-learn")
-_VOLATILE = ("device", "threads")  # may change between a run and its resumption
+_VOLATILE = ("device", "threads", "gpus", "time_limit")  # may change when a job is resumed
 
 
 def collect_versions() -> dict[str, str]:

@@ -95,6 +95,12 @@ class Progress:
         if self.done >= self.total:
             self.close()
 
+    def rename(self, label: str) -> None:
+        """Say from now on that something else is being done, as "epoch 2 of 8"."""
+        self.label = label
+        if self._bar is not None:
+            self._bar.rename(label)
+
     def describe(self) -> str:
         """Say in one line how far the work is and how long the rest will take."""
         elapsed = self._clock() - self._start
@@ -157,6 +163,10 @@ class _Bar:
     def show(self, done: int) -> None:
         if _Bar._display is not None:
             _Bar._display.update(self._task, completed=done)
+
+    def rename(self, label: str) -> None:
+        if _Bar._display is not None:
+            _Bar._display.update(self._task, description=label, refresh=True)
 
     def close(self) -> None:
         if _Bar._display is None:

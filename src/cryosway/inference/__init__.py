@@ -9,6 +9,7 @@ from cryosway.inference._consensus import (
     split_halves,
     weigh_shells,
 )
+from cryosway.inference._encoder import Encoder, EncoderSpec, EncoderView
 from cryosway.inference._expectation_maximisation import (
     Setting,
     Step,
@@ -44,6 +45,13 @@ from cryosway.inference._latent_kernel import (
     MixtureFit,
     ShellMixture,
 )
+from cryosway.inference._objective import (
+    Misfit,
+    draw_latent,
+    gaussian_divergence,
+    measure_misfit,
+)
+from cryosway.inference._particle_tables import LatentTable, PoseTable, rotate_by
 from cryosway.inference._posterior import GaussianPosterior, gram_matrices, infer_posterior
 from cryosway.inference._residual_noise import estimate_noise
 from cryosway.inference._simulated_null import SimulatedNull
@@ -52,13 +60,19 @@ __all__ = [
     "BANDWIDTHS",
     "Batch",
     "Consensus",
+    "Encoder",
+    "EncoderSpec",
+    "EncoderView",
     "FitState",
     "GaussianPosterior",
     "Heterogeneity",
     "ImageSource",
     "LatentKernel",
+    "LatentTable",
+    "Misfit",
     "MixtureFit",
     "NoiseModel",
+    "PoseTable",
     "Setting",
     "ShellMixture",
     "ShellSums",
@@ -67,17 +81,21 @@ __all__ = [
     "Step",
     "accumulate_consensus",
     "accumulate_step",
+    "draw_latent",
     "estimate_noise",
     "fit_consensus",
+    "gaussian_divergence",
     "gram_matrices",
     "infer_all",
     "infer_posterior",
     "judge_heterogeneity",
     "make_setting",
+    "measure_misfit",
     "normalise_basis",
     "plan_stages",
     "regularise_by_halves",
     "relative_variances",
+    "rotate_by",
     "run_stages",
     "signal_power_in_mask",
     "solve_consensus",

@@ -202,8 +202,11 @@ class ImageSource:
                 yield self._whiten(rows, *self._packed_block(start, rows))
             return
         for start in range(0, len(index), self.batch):
-            rows = np.asarray(index[start : start + self.batch], np.int64)
-            yield self._whiten(rows, *self._packed_rows(rows))
+            yield self.read(np.asarray(index[start : start + self.batch], np.int64))
+
+    def read(self, index: NDArray[np.int64]) -> Batch:
+        """Read the images with the given row numbers, in one batch."""
+        return self._whiten(index, *self._packed_rows(index))
 
     def _packed_block(self, start: int, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         if start not in self._cache:

@@ -2,6 +2,7 @@
 
 from cryosway.jobs._decoder import Decoder, MissingResultError
 from cryosway.jobs._job import Job, open_job
+from cryosway.jobs._map_finish import MapFinish
 from cryosway.jobs._write_volumes import write_volumes
 
-__all__ = ["Decoder", "Job", "MissingResultError", "open_job", "write_volumes"]
+__all__ = ["Decoder", "Job", "MapFinish", "MissingResultError", "open_job", "write_volumes"]

@@ -19,7 +19,11 @@ Latent = npt.NDArray[np.float64]
 
 # command → what opens its decoder, called with the Job. A new method is one line here.
 DECODERS = {
+    "autodecoder": "cryosway.methods._autodecoder:open_decoder",
+    "import-cryodrgn": "cryosway.methods._cryodrgn_model:open_decoder",
+    "encode": "cryosway.methods._encode:open_decoder",
     "linear": "cryosway.methods._linear:open_decoder",
+    "vae": "cryosway.methods._vae:open_decoder",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from cryosway._errors import CryoswayError
 from cryosway.engine import Progress, explain_os_errors, write_json
 from cryosway.jobs._job import Job, open_job
+from cryosway.jobs._map_finish import MapFinish
 from cryosway.particles import write_map
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def write_volumes(
     latents: "Sequence[npt.ArrayLike]" = (),
     particles: Iterable[int] = (),
     half_maps: bool = False,
+    finish: MapFinish | None = None,
 ) -> list[Path]:
     """Write the densities of a job at chosen latents.
 
@@ -37,6 +39,8 @@ def write_volumes(
         Rows of ``particles.parquet`` (from 0) at whose latents densities are wanted, too.
     half_maps : bool
         Whether to write the half-maps beside each map.
+    finish : MapFinish, optional
+        Sampling, filter, crop, hand and sign of what is written.
 
     Returns
     -------
@@ -56,13 +60,15 @@ def write_volumes(
     wanted = [(f"latent_{n:03d}", np.asarray(z, float)) for n, z in enumerate(latents, start=1)]
     wanted += [(f"particle_{row:06d}", _latent_of(job, row)) for row in particles]
     if not wanted:
-        message = "nothing was asked for: give --latents or --particles"
+        message = "nothing was asked for: give --latents, --latents-file or --particles"
         raise CryoswayError(message)
+    finish = finish or MapFinish()
+    finish.check(job.box, job.pixel_size)
     entries = []
     with explain_os_errors(folder), Progress(len(wanted), "volumes") as progress:
         folder.mkdir(parents=True, exist_ok=True)
         for name, latent in wanted:
-            entries.append(_write_one(job, folder, name, latent, half_maps=half_maps))
+            entries.append(_write_one(job, folder, name, latent, finish, half_maps=half_maps))
             progress.advance()
         write_json(folder / "volumes.json", {"volumes": entries})
     return [folder / entry["file"] for entry in entries]
@@ -77,14 +83,26 @@ def _latent_of(job: Job, row: int) -> "npt.NDArray[np.float64]":
 
 
 def _write_one(
-    job: Job, folder: Path, name: str, latent: "npt.NDArray[np.float64]", *, half_maps: bool
+    job: Job,
+    folder: Path,
+    name: str,
+    latent: "npt.NDArray[np.float64]",
+    finish: MapFinish,
+    *,
+    half_maps: bool,
 ) -> dict[str, Any]:
     z = latent if job.latents.shape[1] else None
-    write_map(folder / f"{name}.mrc", job.volume(z), job.pixel_size)
+    pixel_size = finish.pixel_size(job.box, job.pixel_size)
+    origin = finish.origin(job.box, job.pixel_size)
+
+    def write(file: str, density: "npt.NDArray[np.float32]") -> None:
+        write_map(folder / file, finish.apply(density, job.pixel_size), pixel_size, origin)
+
+    write(f"{name}.mrc", job.volume(z))
     halves = [f"{name}_half{number}.mrc" for number in (1, 2)] if half_maps else None
     if halves:
         for half_name, half in zip(halves, job.half_maps(z), strict=True):
-            write_map(folder / half_name, half, job.pixel_size)
+            write(half_name, half)
     return {
         "file": f"{name}.mrc",
         "kind": "state",

@@ -8,23 +8,45 @@ from typing import TYPE_CHECKING
 from cryosway._lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from cryosway.methods._autodecoder import autodecoder
     from cryosway.methods._backproject import backproject
     from cryosway.methods._demo import demo
+    from cryosway.methods._encode import encode
+    from cryosway.methods._export import export
+    from cryosway.methods._import_cryodrgn import import_cryodrgn
     from cryosway.methods._inspect import inspect
     from cryosway.methods._linear import linear
     from cryosway.methods._prepare import prepare
     from cryosway.methods._run import run
+    from cryosway.methods._vae import vae
 
-__all__ = ["backproject", "demo", "inspect", "linear", "prepare", "run"]
+__all__ = [
+    "autodecoder",
+    "backproject",
+    "demo",
+    "encode",
+    "export",
+    "import_cryodrgn",
+    "inspect",
+    "linear",
+    "prepare",
+    "run",
+    "vae",
+]
 
 __getattr__, __dir__ = lazy_attributes(
     __name__,
     {
+        "autodecoder": "cryosway.methods._autodecoder",
         "backproject": "cryosway.methods._backproject",
         "demo": "cryosway.methods._demo",
+        "export": "cryosway.methods._export",
+        "import_cryodrgn": "cryosway.methods._import_cryodrgn",
+        "encode": "cryosway.methods._encode",
         "inspect": "cryosway.methods._inspect",
         "linear": "cryosway.methods._linear",
         "prepare": "cryosway.methods._prepare",
         "run": "cryosway.methods._run",
+        "vae": "cryosway.methods._vae",
     },
 )

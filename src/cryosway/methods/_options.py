@@ -97,6 +97,95 @@ class LinearOptions(Options):
     seed: int = SEED
 
 
+class NeuralOptions(Options):
+    """Options that `vae` and `autodecoder` share."""
+
+    latent_dim: int = Field(8, ge=1, description="numbers that describe a particle's conformation")
+    epochs: int = Field(20, ge=1, description="passes over the particles")
+    batch_size: int = Field(16, ge=1, description="particles per step, of all processes together")
+    learning_rate: float = Field(1e-3, gt=0, description="of the networks, at its peak")
+    start: Literal["linear", "mean", "random"] = Field(
+        "linear",
+        description="what the network adds to: mean and components of linear, with its latents; "
+        "the mean map; or nothing (all is learnt by the network)",
+    )
+    linear: Path | None = Field(
+        None, description="job of cryosway linear on these particles; default: fitted in OUT/linear"
+    )
+    width: int = Field(256, ge=8, description="units of the decoder's layers")
+    layers: int = Field(3, ge=0, description="residual layers of the decoder")
+    domain: Literal["anchored", "hartley", "fourier"] = Field(
+        "anchored", description="how the decoder keeps the symmetry of a real density"
+    )
+    encoding: Literal[
+        "gaussian", "geom_ft", "geom_full", "geom_lowf", "geom_nohighf", "linear_lowf", "none"
+    ] = Field("gaussian", description="positional encoding of Fourier coordinates")
+    encoding_dim: int | None = Field(
+        None, ge=1, description="waves of the encoding per axis; default: half the box"
+    )
+    feature_sigma: float = Field(0.5, gt=0, description="spread of the Gaussian encoding, in D/2")
+    conditioning: Literal["modulate", "concatenate"] = Field(
+        "modulate", description="how the latent enters: in every layer, or in the first"
+    )
+    beta: float = Field(
+        1.0, ge=0, description="weight of the latents' prior; 1 is the evidence lower bound"
+    )
+    beta_warmup: float = Field(0.0, ge=0, description="epochs over which beta grows from 0")
+    contrast: bool = Field(True, description="fit the contrast of every particle")
+    refine_poses: bool = Field(False, description="refine rotations and shifts by gradient")
+    pose_warmup: int = Field(2, ge=0, description="epochs before poses are refined")
+    pose_rate: float = Field(
+        20.0, gt=0, description="learning rate of poses (in pixels), over that of the network"
+    )
+    pose_sd: float = Field(
+        1.0,
+        gt=0,
+        description="expected error of the poses, pixels: of shifts, and of what rotations move at "
+        "a quarter of the box",
+    )
+    held_out: float = Field(
+        0.0, ge=0, lt=0.9, description="share of particles kept from training, to be judged on"
+    )
+    mask: Mask = MASK
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="of matrix products; auto: bf16 where the device has arithmetic for it"
+    )
+    compile: bool = Field(False, description="let torch.compile fuse the step")
+    time_limit: float | None = Field(
+        None, gt=0, description="minutes after which to stop; the same command goes on"
+    )
+    loader_threads: int = Field(1, ge=0, description="threads that read ahead")
+    seed: int = SEED
+
+
+class VaeOptions(NeuralOptions):
+    """Options of `vae`."""
+
+    encoder: Literal["mlp", "conv"] = Field("mlp", description="kind of encoder")
+    encoder_width: int = Field(256, ge=8, description="units of the encoder's layers")
+    encoder_layers: int = Field(3, ge=0, description="residual layers of the encoder")
+    encoder_box: Literal["auto"] | int = Field(
+        "auto", description="size of the images that it sees, pixels; auto: 64 at most"
+    )
+    correction: Literal["wiener", "flip"] = Field(
+        "wiener", description="how the CTF is undone in what the encoder sees"
+    )
+
+
+class AutodecoderOptions(NeuralOptions):
+    """Options of `autodecoder`."""
+
+    latent_rate: float = Field(
+        20.0, gt=0, description="learning rate of the latents, over that of the network"
+    )
+
+
+class EncodeOptions(Options):
+    """Options of `encode`."""
+
+    job: Path = Field(description="job of cryosway vae whose encoder is used")
+
+
 class LandscapeOptions(Options):
     """Options of `landscape`."""
 
@@ -109,6 +198,38 @@ class LandscapeOptions(Options):
     )
     path_points: int = Field(7, description="maps along each direction")
     seed: int = SEED
+
+
+class ImportCryodrgnOptions(Options):
+    """Options of `import_cryodrgn`."""
+
+    epoch: int | None = Field(
+        None, ge=0, description="epoch of the weights, latents and poses; default: the final ones"
+    )
+    particles: Path | None = Field(
+        None, description="images of the training, if they are not where it says: .star .cs .mrcs"
+    )
+    poses: Path | None = Field(None, description="poses.pkl, if it is not where training says")
+    ctf: Path | None = Field(None, description="ctf.pkl, if it is not where training says")
+    images_dir: Path | None = Field(None, description="folder of the image stacks, or one stack")
+
+
+class ExportOptions(Options):
+    """Options of `export`."""
+
+    to: Literal["cryodrgn", "relion", "cryosparc"] = Field(
+        description="program whose files to write"
+    )
+    clusters: tuple[int, ...] = Field(
+        (), description="only the particles of these clusters of landscape; may be repeated"
+    )
+    rows: Path | None = Field(
+        None, description="only these rows of particles.parquet, from 0: .npy, .txt or .pkl"
+    )
+    particles: Path | None = Field(
+        None, description="file that the job was made from, instead of the particles.star in it"
+    )
+    images_dir: Path | None = Field(None, description="folder of the image stacks, or one stack")
 
 
 class ReportOptions(Options):
@@ -135,6 +256,10 @@ class RunOptions(Options):
         None, ge=0, description="directions to walk along; default: those that stand out from noise"
     )
     umap: bool = Field(True, description="embed the latents by UMAP")
+    neural: bool = Field(
+        False, description="train a network from the linear latents, and compare the two"
+    )
+    neural_epochs: int = Field(20, ge=1, description="passes of the network over the particles")
     seed: int = SEED
 
 

@@ -14,14 +14,19 @@ from cryosway.landscape import landscape
 from cryosway.methods._backproject import backproject
 from cryosway.methods._inspect import examine
 from cryosway.methods._linear import linear
+from cryosway.methods._neural_comparison import compare_models
 from cryosway.methods._options import RunOptions
 from cryosway.methods._prepare import prepare
 from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_file
+from cryosway.methods._vae import vae
 from cryosway.optics import resize_volumes
 from cryosway.particles import Particles, read_map, read_particles, write_map
 from cryosway.report import report
 
 STEPS = ("inspect", "prepare", "backproject", "linear")
+NEURAL_STEPS = ("vae", "comparison")
+_ALL_STEPS = (*STEPS, *NEURAL_STEPS)
+_HELD_OUT = 0.05  # of the particles, on which network and linear model are judged
 _LEAST_BOX, _MOST_BOX = 64, 128
 _FINER = 0.6  # Nyquist over the quick map's resolution: more images resolve more
 _STEP_OF_BOX = 8  # boxes whose transforms are fast
@@ -50,6 +55,9 @@ def run(
     **options: Any,
 ) -> Job:
     """Do all of it: inspect, prepare, backproject, linear, landscape, report.
+
+    With ``neural``, a network is trained from the linear latents, too, and the report compares
+    the two on particles that the network has not seen.
 
     Each step is a job of its own in a folder within `out`; a step whose result stands is not
     done again, so an interrupted run goes on where it was, and a run with other options
@@ -91,10 +99,11 @@ def run(
     found = as_particles(particles)
     inputs = fingerprint_run(found, checked)
     with JobFolder.start(
-        out, "run", checked, inputs, resume=resume, overwrite=overwrite, keep=STEPS
+        out, "run", checked, inputs, resume=resume, overwrite=overwrite, keep=_ALL_STEPS
     ) as job:
         if not job.already_finished:
-            job.update(stages={name: name for name in STEPS}, main="linear")
+            steps = _ALL_STEPS if checked.neural else STEPS
+            job.update(stages={name: name for name in steps}, main="linear")
             run_steps(job, found, checked, Control(device, threads))
     finish_with_report(Path(out))
     return open_job(out)
@@ -168,6 +177,38 @@ def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control
             umap=options.umap,
             seed=options.seed,
         )
+    if options.neural:
+        _run_network(job, prepared, fitted, mask, options, how)
+
+
+def _run_network(
+    job: JobFolder,
+    prepared: Particles,
+    fitted: Job,
+    mask: str | Path,
+    options: RunOptions,
+    how: dict[str, Any],
+) -> None:
+    """Train a network from the linear job, and set the two side by side."""
+    with job.stage("vae"):
+        network = vae(
+            prepared,
+            job.path / "vae",
+            linear=fitted.path,
+            epochs=options.neural_epochs,
+            held_out=_HELD_OUT,
+            mask=mask,
+            seed=options.seed,
+            **how,
+        )
+        job.update(held_out=network.info["held_out"])
+    with job.stage("comparison"):
+        inputs = {"network": network.info["inputs"], "epochs": options.neural_epochs}
+        with JobFolder.start(
+            job.path / "comparison", "comparison", {}, inputs, overwrite=True
+        ) as comparison:
+            if not comparison.already_finished:
+                compare_models(comparison, fitted, network)
 
 
 def _say_outcome(fitted: Job) -> dict[str, Any]:

@@ -88,6 +88,16 @@ def fingerprint_file(path: str | Path) -> str:
         raise CryoswayError(message) from None
 
 
+def fingerprint_neural(particles: Particles, options: Any) -> dict[str, Any]:
+    """Give the inputs of a neural method for job.json: particles, mask and linear job."""
+    inputs: dict[str, Any] = {"particles": particles.fingerprint()}
+    if options.mask not in ("auto", "none"):
+        inputs["mask"] = fingerprint_file(options.mask)
+    if options.linear is not None:
+        inputs["linear"] = fingerprint_file(options.linear / "model.safetensors")
+    return inputs
+
+
 def load_mask(mask: str | Path, box: int, pixel_size: float) -> torch.Tensor | None:
     """Load the mask that an option names.
 

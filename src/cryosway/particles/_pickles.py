@@ -1,8 +1,13 @@
-"""cryoDRGN's pose and CTF pickles, read by an unpickler that can make numpy arrays only."""
+"""cryoDRGN's pickles, read by an unpickler that can make numpy arrays only.
+
+No other file knows of pickles; the only ones written are arrays for cryoDRGN.
+"""
 
 import codecs
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import write_atomically
 from cryosway.particles._records import widen_float32
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +31,8 @@ CTF_COLUMNS = (
     "amplitude_contrast",
     "phase_shift",
 )
+RefusedError = pickle.UnpicklingError
+_PROTOCOL = 2
 _LARGEST_FRACTION = 1.0
 _ARRAY_MAKERS = {
     (module, name)
@@ -38,7 +46,7 @@ _ARRAY_MAKERS = {
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """An unpickler that knows how to make numpy arrays and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -68,21 +76,59 @@ def load_arrays(path: str | os.PathLike[str]) -> Any:
         malicious pickle would.
     """
     path = Path(path)
+    with explain_pickle_errors(path), path.open("rb") as file:
+        content = ArrayUnpickler(file).load()
+    _require_numeric(content, path)
+    return content
+
+
+def load_array_series(path: str | os.PathLike[str]) -> list[Any]:
+    """Unpickle one after the other the pickles that a file holds, as cryoDRGN's ``z.pkl`` does.
+
+    Raises
+    ------
+    CryoswayError
+        As `load_arrays`.
+    """
+    path = Path(path)
+    contents: list[Any] = []
+    with explain_pickle_errors(path), path.open("rb") as file:
+        size = path.stat().st_size
+        while not contents or file.tell() < size:
+            contents.append(ArrayUnpickler(file).load())
+    _require_numeric(contents, path)
+    return contents
+
+
+def write_array_series(path: str | os.PathLike[str], *contents: Any) -> None:
+    """Write pickles one after the other into a file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file to make or to replace.
+    *contents
+        Numeric arrays, or tuples of them, as cryoDRGN reads them.
+    """
+    _require_numeric(list(contents), Path(path))
+    with write_atomically(Path(path)) as temporary, temporary.open("wb") as file:
+        for content in contents:
+            pickle.dump(content, file, protocol=_PROTOCOL)
+
+
+@contextmanager
+def explain_pickle_errors(path: Path, expected: str = "pickle of numpy arrays") -> Iterator[None]:
+    """Say in a sentence what is wrong with a file that is being unpickled."""
     try:
-        with path.open("rb") as file:
-            content = _ArrayUnpickler(file).load()
+        yield
     except OSError as error:
         raise CryoswayError(f"cannot read {path}: {error.strerror}; check the path") from error
     except pickle.UnpicklingError as error:
-        message = f"{path} was refused: a pickle of numpy arrays is expected, but {error}"
+        message = f"{path} was refused: a {expected} is expected, but {error}"
         raise CryoswayError(message) from error
     except Exception as error:  # a damaged pickle can raise anything
-        message = (
-            f"{path} is not a readable pickle of numpy arrays ({type(error).__name__}: {error})"
-        )
+        message = f"{path} is not a readable {expected} ({type(error).__name__}: {error})"
         raise CryoswayError(message) from error
-    _require_numeric(content, path)
-    return content
 
 
 def _require_numeric(content: Any, path: Path) -> None:

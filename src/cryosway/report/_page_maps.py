@@ -96,8 +96,10 @@ def _show_consensus(
     contents: Contents, pictures: Pictures, item: MapFile, level: float
 ) -> Iterator[str]:
     drawn = draw_map(item.density, item.pixel_size, threshold=level, label=_caption(item))
-    yield figure(pictures.save("consensus", drawn), "The average over all particles, from two "
-                 "sides. " + THRESHOLD_SENTENCE.format(level=level))  # fmt: skip
+    averaged = item.label == "consensus"
+    what = "The average over all particles" if averaged else f"The map of {item.label}"
+    yield figure(pictures.save("consensus", drawn), f"{what}, from two sides. "
+                 + THRESHOLD_SENTENCE.format(level=level))  # fmt: skip
     sliced = {"consensus": item.density}
     for cluster in contents.maps("cluster")[: MOST_SLICED - 1]:
         sliced[cluster.label] = cluster.density

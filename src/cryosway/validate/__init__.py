@@ -1,4 +1,4 @@
-"""What in a map is real: FSC, masks, local resolution."""
+"""What is real: FSC, masks, local resolution of maps; what latents know of a truth."""
 
 from cryosway.validate._fsc import (
     auc_fsc,
@@ -8,18 +8,28 @@ from cryosway.validate._fsc import (
     fsc_resolution,
     randomise_phases,
 )
+from cryosway.validate._latent_metrics import (
+    InformationImbalance,
+    NeighbourhoodSimilarity,
+    information_imbalance,
+    neighbourhood_similarity,
+)
 from cryosway.validate._local_resolution import local_resolution
 from cryosway.validate._mask import low_pass, make_solvent_mask, soften_mask, sphere_mask
 
 __all__ = [
+    "InformationImbalance",
+    "NeighbourhoodSimilarity",
     "auc_fsc",
     "corrected_fsc",
     "fsc",
     "fsc_of_transforms",
     "fsc_resolution",
+    "information_imbalance",
     "local_resolution",
     "low_pass",
     "make_solvent_mask",
+    "neighbourhood_similarity",
     "randomise_phases",
     "soften_mask",
     "sphere_mask",

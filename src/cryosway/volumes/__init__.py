@@ -1,6 +1,19 @@
 """Kinds of volume: what a latent z decodes to, and how closed forms solve for it."""
 
 from cryosway.volumes._basis_grid import BasisGrid, SliceReader
+from cryosway.volumes._neural_field import FieldSpec, NeuralField
+from cryosway.volumes._neural_volume import NeuralVolume
 from cryosway.volumes._normal_equations import NormalEquations, Slices
+from cryosway.volumes._positional import ENCODINGS, make_wave_vectors
 
-__all__ = ["BasisGrid", "NormalEquations", "SliceReader", "Slices"]
+__all__ = [
+    "ENCODINGS",
+    "BasisGrid",
+    "FieldSpec",
+    "NeuralField",
+    "NeuralVolume",
+    "NormalEquations",
+    "SliceReader",
+    "Slices",
+    "make_wave_vectors",
+]

@@ -71,10 +71,13 @@ class SliceReader:
         grids = torch.stack([volume_to_grid(v).flatten() for v in volumes], dim=-1)
         self._grid = torch.cat([grids.real, grids.imag], dim=-1).contiguous()
 
-    def read(self, slices: Slices) -> Tensor:
-        """Central slices at the views and points of `slices`, shape (n, P, 2, C): (re, im)."""
+    def read(self, slices: Slices, rotations: Tensor | None = None) -> Tensor:
+        """Central slices at the views and points of `slices`, shape (n, P, 2, C): (re, im).
+
+        Other `rotations` (n, 3, 3) may require gradients, which then flow to them.
+        """
         n, points = slices.values.shape
-        if self._grid.device.type == "cpu":
+        if self._grid.device.type == "cpu" and rotations is None:
             out = np.empty((n, points, 2 * self.channels), np.float32)
             gather_slices(
                 self._grid.numpy(),
@@ -84,7 +87,9 @@ class SliceReader:
                 out,
             )
             return torch.from_numpy(out).view(n, points, 2, self.channels)
-        indices, weights, flip = find_corners(slices.points, slices.rotations, self.size)
+        indices, weights, flip = find_corners(
+            slices.points, slices.rotations if rotations is None else rotations, self.size
+        )
         rows = self._grid.new_zeros(n, points, 2 * self.channels)
         for corner in range(8):
             rows += self._grid[indices[corner]] * weights[corner][..., None]

@@ -1,0 +1,108 @@
+"""The data sets of the neural benchmarks, and the truth that latents are judged by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _datasets import build_adk, build_assembly, build_hinge
+from _scoring import FloatArray, IntArray, MapScorer, load_volumes, make_union_mask
+
+import cryosway as cs
+from cryosway.simulate import SimulatedSet
+from cryosway.validate import information_imbalance, neighbourhood_similarity
+
+BUILDERS: dict[str, Callable[..., SimulatedSet]] = {
+    "adk_0.1": partial(build_adk, snr=0.1),
+    "adk_0.03": partial(build_adk, snr=0.03),
+    "adk_0.01": partial(build_adk, snr=0.01),
+    "assembly": build_assembly,
+    "hinge": build_hinge,
+}
+_NOT_LATENT = ("state", "name", "share", "angle")  # columns of states.csv
+
+
+@dataclass(frozen=True)
+class NeuralSet:
+    """A simulated set with its truth.
+
+    Attributes
+    ----------
+    name
+        Key of `BUILDERS`.
+    made
+        The files.
+    states
+        Shape (N,): true state of every image.
+    truth
+        Shape (N, k): true latent of every image: a coordinate, a point on the circle, or which
+        blocks are there.
+    """
+
+    name: str
+    made: SimulatedSet
+    states: IntArray
+    truth: FloatArray
+
+    @classmethod
+    def build(cls, name: str, cache: Path, n: int, data: Path | None) -> "NeuralSet":
+        """Simulate a set, or find it in the cache."""
+        made = BUILDERS[name](cache, n=n, data=data)
+        table = made.truth()
+        states = table["state"].to_numpy(np.int64)
+        path = made.path / "states.csv"
+        if path.exists():
+            listed = pd.read_csv(path).drop(columns=list(_NOT_LATENT), errors="ignore")
+            return cls(name, made, states, listed.to_numpy(np.float64)[states])
+        return cls(name, made, states, table[["coordinate"]].to_numpy(np.float64))
+
+    def scorer(self) -> MapScorer:
+        """Scores maps against the true states, within their union and without a mask."""
+        volumes = load_volumes(self.made.volumes)
+        pixel_size = cs.read_particles(self.made.particles).pixel_size
+        return MapScorer(volumes, make_union_mask(volumes, float(pixel_size)))  # type: ignore[arg-type]
+
+    def judge_latents(self, latents: FloatArray) -> dict[str, Any]:
+        """What latents know of state, pose and CTF; see `judge_latents`."""
+        particles = cs.read_particles(self.made.particles)
+        rotations = particles.rotations.reshape(len(particles), 9)
+        return judge_latents(latents, self.truth, rotations, standardise_ctf(particles.ctf))
+
+    def judge_perfect_latents(self) -> dict[str, Any]:
+        """Scores of latents that are the truth, with a little noise to tell equal ones apart."""
+        noise = np.random.default_rng(0).normal(size=self.truth.shape)
+        spacing = self.truth.std(0).max() / len(np.unique(self.states))
+        return self.judge_latents(self.truth + 1e-3 * spacing * noise)
+
+
+def standardise_ctf(table: pd.DataFrame) -> FloatArray:
+    """Parameters of the CTF that vary, each with mean 0 and standard deviation 1, as CryoBench."""
+    values = table[["defocus_u", "defocus_v", "defocus_angle"]].to_numpy(np.float64)
+    return np.asarray((values - values.mean(0)) / np.maximum(values.std(0), 1e-12))
+
+
+def judge_latents(
+    latents: FloatArray, truth: FloatArray, rotations: FloatArray, ctf: FloatArray
+) -> dict[str, Any]:
+    """CryoBench's measures of latents (N, k).
+
+    Returns
+    -------
+    ``neighbourhood_similarity``: percent of neighbours shared with the truth, mean over
+    neighbourhoods of 1–20 % of the images, with the value by ``chance``. Information imbalances
+    ``state``, ``pose``, ``ctf``: [latents → it, it → latents]; near 0 where known, 1 where not.
+    """
+    similarity = neighbourhood_similarity(truth, latents)
+    found: dict[str, Any] = {
+        "neighbourhood_similarity": similarity.mean,
+        "chance": float(similarity.chance.mean()),
+        "neighbours": similarity.neighbours,
+        "percent": similarity.percent,
+    }
+    for name, other in (("state", truth), ("pose", rotations), ("ctf", ctf)):
+        imbalance = information_imbalance(latents, other)
+        found[name] = [imbalance.mean_forward, imbalance.mean_backward]
+    return found

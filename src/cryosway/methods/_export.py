@@ -1,0 +1,162 @@
+"""`export`: the particles of a job, or a selection of them, as files of another program."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+from cryosway._errors import CryoswayError, CryoswayWarning
+from cryosway.engine import explain_os_errors
+from cryosway.jobs import Job, open_job
+from cryosway.methods._export_cryodrgn import write_cryodrgn
+from cryosway.methods._options import ExportOptions
+from cryosway.particles import Particles, load_arrays, read_particles
+
+Rows = npt.NDArray[np.int64]
+
+PARTICLES_NAME = "particles.star"
+
+
+def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
+    """Write the particles of a job, or a selection of them, as files of another program.
+
+    For RELION a STAR file, for cryoSPARC a ``.cs`` file. For cryoDRGN a STAR file with
+    ``poses.pkl``, ``ctf.pkl``, the latents ``z.pkl`` (means, then log variances), ``ind.pkl``
+    (rows in the input) and ``commands.txt``; also ``config.yaml`` and ``weights.pkl``, which
+    ``cryodrgn analyze`` and ``eval_vol`` read, where the decoder is one that cryoDRGN can hold.
+    Images stay where they are.
+
+    Parameters
+    ----------
+    job : Job or path
+        With particles.
+    out : path
+        Folder for the files, made if need be.
+    **options
+        See `ExportOptions`: to (cryodrgn, relion or cryosparc), clusters, rows, particles,
+        images_dir.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    CryoswayError
+        The job has no particles, the selection is empty or does not fit, or files cannot be
+        written.
+
+    Examples
+    --------
+    >>> import cryosway as cs
+    >>> cs.export("sway", "for_relion", to="relion", clusters=(2,))  # doctest: +SKIP
+    PosixPath('for_relion')
+    """
+    settings = ExportOptions.check("export", options)
+    chosen = Selection.of(open_job(job), settings)
+    folder = Path(out)
+    with explain_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if settings.to == "cryodrgn":
+            write_cryodrgn(folder, chosen.job, chosen.particles, chosen.rows)
+        else:
+            name = "particles.star" if settings.to == "relion" else "particles.cs"
+            chosen.particles.write(folder / name, absolute_paths=True)
+    return folder
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Particles chosen from a job.
+
+    Attributes
+    ----------
+    job : Job
+        The job that holds them.
+    particles : Particles
+        The chosen ones.
+    rows : numpy.ndarray
+        Shape (n,): their rows in ``particles.parquet``.
+    """
+
+    job: Job
+    particles: Particles
+    rows: Rows
+
+    @classmethod
+    def of(cls, job: Job, options: ExportOptions) -> "Selection":
+        """Choose particles as the options say."""
+        main = job.main
+        rows = _choose_rows(main, options)
+        if options.particles is None:
+            path = main.path / PARTICLES_NAME
+            if not path.exists():
+                message = (
+                    f"{main.path} does not hold its particle set; give the file that the job was "
+                    "made from with --particles"
+                )
+                raise CryoswayError(message)
+            particles, wanted = _read(path, options), rows
+        else:
+            particles = _read(options.particles, options)
+            wanted = main.particles["index"].to_numpy(np.int64)[rows]
+        if len(wanted) and wanted.max() >= len(particles):
+            message = (
+                f"the particle file has {len(particles)} rows, but the job needs row "
+                f"{wanted.max()} (from 0); give the file that the job was made from"
+            )
+            raise CryoswayError(message)
+        return cls(main, particles[wanted], rows)
+
+
+def _read(path: Path, options: ExportOptions) -> Particles:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryoswayWarning)  # the job's own run has shown them
+        return read_particles(path, options.images_dir, accept_defaults=True)
+
+
+def _choose_rows(job: Job, options: ExportOptions) -> Rows:
+    table = job.particles
+    keep = np.ones(len(table), bool)
+    if options.clusters:
+        if "cluster" not in table:
+            message = f"{job.path} has no clusters; run cryosway landscape {job.path} first"
+            raise CryoswayError(message)
+        there = sorted(set(table["cluster"].tolist()))
+        for cluster in options.clusters:
+            if cluster not in there:
+                message = f"there is no cluster {cluster}; there are {', '.join(map(str, there))}"
+                raise CryoswayError(message)
+        keep &= table["cluster"].isin(options.clusters).to_numpy()
+    if options.rows is not None:
+        listed = np.zeros(len(table), bool)
+        listed[_read_rows(options.rows, len(table))] = True
+        keep &= listed
+    if not keep.any():
+        raise CryoswayError("no particle is in this selection; choose other clusters or rows")
+    return np.flatnonzero(keep)
+
+
+def _read_rows(path: Path, count: int) -> Rows:
+    """Read row numbers from a file of numpy, text or cryoDRGN."""
+    try:
+        if path.suffix == ".npy":
+            rows = np.load(path, allow_pickle=False)
+        elif path.suffix == ".pkl":
+            rows = np.asarray(load_arrays(path))
+        else:
+            rows = np.array(path.read_text(encoding="utf-8").split(), np.int64)
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read as row numbers ({error}); give .npy, .txt or .pkl"
+        raise CryoswayError(message) from None
+    rows = np.flatnonzero(rows) if rows.dtype.kind == "b" else rows
+    outside = rows.size and (rows.min() < 0 or rows.max() >= count)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or outside:
+        message = f"{path} does not hold row numbers from 0 to {count - 1}; is it of another job?"
+        raise CryoswayError(message)
+    return rows.astype(np.int64)
