@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import cryosway as cs
-from cryosway import CryoswayError
+from cryosway import CryoswayError, CryoswayWarning
+from cryosway.methods._shared_choices import warn_of_window
 from cryosway.particles import read_map
+from cryosway.particles._preparation import circular_window
 
 QUICK = {"iterations": 6, "null_tests": 3}
 
@@ -147,3 +150,14 @@ def test_killed_fit_resumes_to_the_same_answer(two_states, tmp_path):
         assert found == pytest.approx(expected, rel=1e-3)
     rows = [pd.read_csv(folder / "metrics.csv") for folder in (out, tmp_path / "whole")]
     pd.testing.assert_frame_equal(*rows, rtol=1e-3)
+
+
+def test_windowed_images_are_warned_of(one_state, rewrite):
+    """A window takes the noise from the corners, and the fit would take the rest for motion."""
+    window = circular_window(32)
+    faded = rewrite(one_state, lambda images, _: images * window)
+    with pytest.warns(CryoswayWarning, match="fade out towards their corners"):
+        warn_of_window(faded)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_window(cs.read_particles(one_state.particles))

@@ -67,6 +67,7 @@ from cryosway.methods._shared_choices import (
     choose_contrast,
     fingerprint_file,
     load_mask,
+    warn_of_window,
 )
 from cryosway.optics import resize_volumes
 from cryosway.particles import Particles
@@ -156,6 +157,7 @@ class _Fit:
     ) -> None:
         self.job, self.particles, self.options, self.device = job, particles, options, device
         self.sign = choose_contrast(job, particles)
+        warn_of_window(particles)
         self.half = split_halves(len(particles), particles.half_sets, options.seed)
         self.full = particles.box // 2 - 1
 

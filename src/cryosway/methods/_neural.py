@@ -60,6 +60,7 @@ from cryosway.methods._shared_choices import (
     choose_contrast,
     fingerprint_neural,
     load_mask,
+    warn_of_window,
 )
 from cryosway.particles import Particles
 
@@ -145,6 +146,7 @@ class NeuralFit:
     ) -> None:
         self.job, self.particles, self.options, self.place = job, particles, options, place
         self.sign = choose_contrast(job, particles)
+        warn_of_window(particles)
         self.half = split_halves(len(particles), particles.half_sets, options.seed)
         self.held = choose_held_out(len(particles), options)
         self.pixel_size = float(particles.ctf["pixel_size"].max())

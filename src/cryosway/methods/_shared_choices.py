@@ -18,6 +18,8 @@ ParticlesLike = Particles | str | Path | Sequence[str | Path]
 WeightsLike = npt.ArrayLike | str | Path
 
 _CONTRAST_IMAGES = 500
+_WINDOW_IMAGES = 100
+_FADED = 0.3  # variance in the corners over that of a ring around the particle
 
 
 def as_particles(particles: ParticlesLike) -> Particles:
@@ -223,3 +225,23 @@ def _spread_table(path: Path, count: int) -> FloatArray:
     spread = np.zeros(count)
     spread[rows] = values
     return spread
+
+
+def warn_of_window(particles: Particles) -> None:
+    """Warn where images fade out towards their corners, which fits take for less noise.
+
+    The fits take noise as even over the image. Where a window has removed it outside of the
+    particle, its spectrum comes out too low for the inside, and noise there looks like motion.
+    """
+    rows = np.unique(np.linspace(0, len(particles) - 1, _WINDOW_IMAGES).astype(np.int64))
+    images = particles.images(rows)
+    half = particles.box / 2
+    axis = (np.arange(particles.box) - particles.box // 2) / half
+    radius = np.hypot(axis[:, None], axis)
+    corners, ring = images[:, radius > 1.1], images[:, (radius > 0.6) & (radius < 0.75)]
+    if np.median(corners.var(axis=1)) < _FADED * np.median(ring.var(axis=1)):
+        message = (
+            "the images fade out towards their corners: noise is underestimated, and directions "
+            "that are noise may look real; prepare them with --no-window"
+        )
+        warnings.warn(message, CryoswayWarning, stacklevel=2)
