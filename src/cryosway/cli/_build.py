@@ -37,6 +37,11 @@ _CONTROLS: dict[str, tuple[Any, Any, str]] = {
     "resume": (bool, True, "Go on with an unfinished run in the folder; --no-resume starts anew."),
     "overwrite": (bool, False, "Delete another job that is in the folder."),
     "device": (str, "auto", "auto (a GPU where there is one), cpu, cuda or cuda:1."),
+    "gpus": (
+        int | None,
+        None,
+        "Processes to share each batch, one per GPU (or on the CPU); torchrun and srun work, too.",
+    ),
     "threads": (int | None, None, "CPU threads; by default all."),
 }
 _SOURCES: dict[str, tuple[Any, str]] = {
@@ -67,6 +72,7 @@ def call_target(command: Command, sources: tuple[Any, ...], values: dict[str, An
     Only what was typed is passed, so that the defaults are the function's own.
     """
     reading = {}
+    values.pop("gpus", None)  # one of these processes already
     if command.source == "particles":
         reading = {name: values.pop(name) for name in _READING if name in values}
     if isinstance(command.out, Path):

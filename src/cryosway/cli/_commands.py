@@ -7,6 +7,7 @@ from typing import Any, Literal
 METHODS = "cryosway.methods"
 OPTIONS = "cryosway.methods._options"
 ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
+TRAINING_CONTROLS = (*ALL_CONTROLS, "gpus")
 
 Source = Literal["particles", "structures", "job", "folder", "none"]
 
@@ -89,12 +90,14 @@ COMMANDS = (
         f"{METHODS}:vae",
         "A neural field whose latents an encoder reads from the images.",
         options=f"{OPTIONS}:VaeOptions",
+        controls=TRAINING_CONTROLS,
     ),
     Command(
         "autodecoder",
         f"{METHODS}:autodecoder",
         "A neural field with a table of latents, one row per particle.",
         options=f"{OPTIONS}:AutodecoderOptions",
+        controls=TRAINING_CONTROLS,
     ),
     Command(
         "encode",

@@ -63,8 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
+    from cryosway.cli._processes import count_processes, run_processes
     from cryosway.engine import Terminated, show_messages
 
+    count = count_processes(arguments)
+    if count > 1:
+        return run_processes(arguments, count)
     app = build_app(arguments)
     show_messages()
     try:
