@@ -44,6 +44,7 @@ from cryosway.inference._latent_kernel import (
     LatentKernel,
     MixtureFit,
     ShellMixture,
+    solve_kernels,
 )
 from cryosway.inference._objective import (
     Misfit,
@@ -99,6 +100,7 @@ __all__ = [
     "run_stages",
     "signal_power_in_mask",
     "solve_consensus",
+    "solve_kernels",
     "solve_step",
     "split_halves",
     "start_basis",

@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float64]
 # they pick the particles whose noise, not whose conformation, puts them at z.
 BANDWIDTHS = (1.0, 1.5, 2.2, 3.5, 6.0)
 _SMALLEST_WEIGHT = 0.01
+_RIDGE = 0.05  # of the mean weight of the shell
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,18 @@ class LatentKernel:
             second = torch.from_numpy(weights[rows] * power[rows, None])
             equations.add(batch.slices, first, second, self.half[torch.from_numpy(rows)])
         return equations, weights
+
+
+def solve_kernels(equations: NormalEquations, part: int | None = None) -> Tensor:
+    """Maps of accumulated kernels, not damped: (B, D, D, D).
+
+    A prior would damp the fine shells of a kernel with few particles, and what the mask then
+    carries there from the strong coarse ones would be all that is left: the same in both
+    half-sets, and wrong. So only what is hardly seen is held back, and every shell as a whole
+    keeps its scale; the mixture damps, after the mask.
+    """
+    weight = equations.weight_power(equations.box // 2, part)
+    return equations.solve(_RIDGE * weight, part).cpu()
 
 
 @final

@@ -355,7 +355,6 @@ class _Fit:
             half_volumes=halves,
             variances=variances,
             mask=consensus.mask,
-            inverse_prior=1 / consensus.signal_power.clamp(min=1e-30),
             noise=consensus.noise.power,
             bandwidths=np.asarray(BANDWIDTHS),
             mixture=empty,

@@ -18,6 +18,7 @@ from cryosway.inference import (
     LatentKernel,
     NoiseModel,
     ShellMixture,
+    solve_kernels,
 )
 from cryosway.particles import read_particles
 from cryosway.validate import corrected_fsc
@@ -45,8 +46,6 @@ class LinearModel:
         Shape (K,), float64.
     mask
         Shape (D, D, D).
-    inverse_prior
-        Shape (shells,): inverse prior power of a map within the mask.
     noise
         Shape (G, shells), float64.
     bandwidths
@@ -59,7 +58,6 @@ class LinearModel:
     half_volumes: Tensor
     variances: FloatArray
     mask: Tensor
-    inverse_prior: Tensor
     noise: FloatArray
     bandwidths: FloatArray
     mixture: ShellMixture
@@ -73,7 +71,6 @@ class LinearModel:
                 "half_volumes": self.half_volumes.contiguous(),
                 "variances": self.variances,
                 "mask": self.mask.contiguous(),
-                "inverse_prior": self.inverse_prior.contiguous(),
                 "noise": self.noise,
                 "bandwidths": self.bandwidths,
                 "gains": self.mixture.gains.contiguous(),
@@ -100,7 +97,6 @@ class LinearModel:
             half_volumes=_tensor(tensors["half_volumes"]),
             variances=np.asarray(tensors["variances"]),
             mask=_tensor(tensors["mask"]),
-            inverse_prior=_tensor(tensors["inverse_prior"]),
             noise=np.asarray(tensors["noise"]),
             bandwidths=np.asarray(tensors["bandwidths"]),
             mixture=mixture,
@@ -197,13 +193,12 @@ class KernelDecoder:
         For each part (B + 1, D, D, D); and the weights of the particles, shape (N, B).
         """
         equations, weights = self._kernel.accumulate(self._source, z)
-        ridge = self.model.inverse_prior.expand(len(self.model.bandwidths), -1)
         amounts = torch.tensor([1.0, *np.asarray(z).tolist()])
         found = []
         for part in parts:
             basis = self.model.volumes if part is None else self.model.half_volumes[part]
             linear = torch.einsum("c,cxyz->xyz", amounts, basis)
-            found.append(torch.cat([equations.solve(ridge, part).cpu(), linear[None]]))
+            found.append(torch.cat([solve_kernels(equations, part), linear[None]]))
         return found, weights
 
     def decode(self, z: FloatArray) -> LatentMaps:

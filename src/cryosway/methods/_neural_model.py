@@ -18,6 +18,7 @@ from cryosway.inference import (
     GaussianPosterior,
     ImageSource,
     LatentKernel,
+    solve_kernels,
 )
 from cryosway.methods._neural_start import make_source
 from cryosway.optics import make_disc
@@ -177,10 +178,7 @@ class NeuralDecoder:
     def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
         """Unmasked half-maps of the particles around z, not regularised."""
         equations, _ = self._kernel.accumulate(self._source, _require(z))
-        shells = self.model.mask.shape[-1] // 2
-        weight = equations.weight_power(shells).sum(0)
-        ridge = (1e-3 * weight.mean()).expand(1, shells)
-        first, second = (equations.solve(ridge, part)[0].cpu().numpy() for part in (0, 1))
+        first, second = (solve_kernels(equations, part)[0].numpy() for part in (0, 1))
         return first, second
 
     def fsc(self, z: FloatArray | None) -> FloatArray:
