@@ -81,7 +81,7 @@ def describe_pairs(pairs: list[Pairing], held: dict[str, Any]) -> dict[str, Any]
                 "file": "figures/models.png",
                 "caption": "Central slices of maps of the same particles, in equal groups along "
                 "the first component: linear model above, network in the middle, their "
-                "difference below, all on one grey scale.",
+                "difference below; the network's brought to the scale of the linear model's.",
             }
         ],
         "header": ["group", "particles", "maps agree to, Å (FSC 0.5)"],
@@ -116,14 +116,19 @@ def plot_pairs(pairs: list[Pairing]) -> "Figure":
     figure = Figure(figsize=(1.5 * len(pairs) + 0.4, 4.8), layout="constrained")
     axes = figure.subplots(3, len(pairs), squeeze=False)
     middle = len(pairs[0].linear) // 2
+    shown = slice(middle // 2, middle // 2 + middle)  # the middle half of the box
     limit = max(float(np.percentile(pair.linear[middle], 99.7)) for pair in pairs)
     for column, pair in enumerate(pairs):
-        rows = (pair.linear, pair.network, pair.network - pair.linear)
+        # Maps of the two are weighed differently; what is compared is their shape.
+        scale = float((pair.linear * pair.network).sum() / np.square(pair.network).sum())
+        network = scale * pair.network
+        rows = (pair.linear, network, network - pair.linear)
         for row, (name, density) in enumerate(
             zip(("linear", "network", "difference"), rows, strict=True)
         ):
             axis = axes[row, column]
-            axis.imshow(density[middle], cmap="gray", vmin=-0.2 * limit, vmax=limit)
+            slab = density[middle, shown, shown]
+            axis.imshow(slab, cmap="gray", vmin=-0.3 * limit, vmax=limit)
             axis.set_xticks([])
             axis.set_yticks([])
             if column == 0:

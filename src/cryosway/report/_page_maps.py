@@ -126,9 +126,9 @@ def _show_clusters(pictures: Pictures, maps: list[MapFile], level: float) -> Ite
                  "in the clusters' colours, at one density level and in one frame.")  # fmt: skip
     yield _tabulate(maps)
     yield paragraph(
-        "Members are the particles of the cluster. Supporting particles are those that were "
-        "averaged in the map, (Σw)² / Σw² for their weights w: near neighbours in the landscape "
-        "count most."
+        "Members are the particles of the cluster. Supporting particles are those with latents "
+        "near its centre, (Σw)² / Σw² for weights w that fall off with distance: they are averaged "
+        "in the map, or, where a network made it, in its half-maps."
     )
 
 
