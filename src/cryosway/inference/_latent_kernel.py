@@ -82,7 +82,7 @@ class LatentKernel:
 
 
 def solve_kernels(equations: NormalEquations, part: int | None = None) -> Tensor:
-    """Maps of accumulated kernels, not damped: (B, D, D, D).
+    """Solve for the maps of accumulated kernels, not damped: (B, D, D, D).
 
     A prior would damp the fine shells of a kernel with few particles, and what the mask then
     carries there from the strong coarse ones would be all that is left: the same in both
