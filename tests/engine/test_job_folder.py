@@ -26,8 +26,13 @@ SCRIPT = Path(__file__).with_name("staged_job.py")
 
 
 def start_walk(folder, seconds):
+    """Start a walk to which every signal matters, even where the tests run under nohup."""
     command = [sys.executable, SCRIPT, folder, str(seconds)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def wait_for_rows(folder, n):

@@ -160,7 +160,7 @@ def test_killed_runs_come_to_the_same_answer(job, simulated, tmp_path, monkeypat
     resumed = cs.run(simulated.particles, folder, **QUICK)
     assert modified(folder) == standing
     assert resumed.info["attempts"] == 3
-    assert np.array_equal(resumed.latents, job.latents)
+    np.testing.assert_allclose(resumed.latents, job.latents, rtol=1e-4, atol=1e-5)  # to rounding
     columns = ["index", "half", "rot", "z1", "z1_sd", "cluster", "pc1"]
     pd.testing.assert_frame_equal(resumed.particles[columns], job.particles[columns])
     files = {v["file"] for v in job.volumes}
