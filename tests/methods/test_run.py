@@ -162,12 +162,14 @@ def test_killed_runs_come_to_the_same_answer(job, simulated, tmp_path, monkeypat
     assert resumed.info["attempts"] == 3
     np.testing.assert_allclose(resumed.latents, job.latents, rtol=1e-4, atol=1e-5)  # to rounding
     columns = ["index", "half", "rot", "z1", "z1_sd", "cluster", "pc1"]
-    pd.testing.assert_frame_equal(resumed.particles[columns], job.particles[columns])
+    pd.testing.assert_frame_equal(
+        resumed.particles[columns], job.particles[columns], rtol=1e-4, atol=1e-5
+    )
     files = {v["file"] for v in job.volumes}
     assert files == {v["file"] for v in resumed.volumes}
     for file in files:
         a, b = (read_map(j.main.path / "volumes" / file)[0] for j in (job, resumed))
-        assert np.array_equal(a, b), file
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max(), rtol=0, err_msg=file)
 
 
 class Decisions:
