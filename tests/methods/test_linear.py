@@ -1,5 +1,6 @@
 """`linear` finds the motion that is there, none where there is none, and maps along it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import cryosway as cs
 from cryosway import CryoswayError, CryoswayWarning
 from cryosway.methods._shared_choices import warn_of_window
+from cryosway.optics import relion_euler_to_matrix, rotation_angle
 from cryosway.particles import read_map
 from cryosway.particles._preparation import circular_window
 
@@ -44,6 +46,41 @@ def test_one_state_is_homogeneous(one_state, tmp_path):
     assert found["verdict"] == "homogeneous"
     assert all(d["p_value"] > 0.01 for d in found["directions"])
     assert homogeneous.latents.shape == (600, 1)
+
+
+@pytest.fixture(scope="module")
+def wrong_poses(make_set):
+    """One state, poses in error by 4° and 1 px about every axis."""
+    return make_set(n=900, angle_error=4.0, shift_error=1.0)
+
+
+def test_errors_of_poses_are_no_heterogeneity(wrong_poses, tmp_path):
+    job = cs.linear(wrong_poses.particles, tmp_path / "auto", **QUICK)
+    assert job.info["heterogeneity"]["verdict"] == "homogeneous"
+    decisions = json.loads((job.path / "decisions.json").read_text())
+    decided = next(d for d in decisions if d["what"] == "errors of the poses")
+    turn, move = (float(part.split("°")[0].split(" Å")[0]) for part in decided["value"].split(","))
+    assert turn == pytest.approx(4.0, rel=0.35)
+    assert move == pytest.approx(4.5, rel=0.35)
+    naive = cs.linear(wrong_poses.particles, tmp_path / "none", pose_errors="none", **QUICK)
+    first = [j.info["heterogeneity"]["directions"][0]["variance_explained"] for j in (job, naive)]
+    assert first[1] > 2 * first[0]
+
+    truth = wrong_poses.truth()
+    true = relion_euler_to_matrix(truth["rot"], truth["tilt"], truth["psi"])
+    given = cs.read_particles(wrong_poses.particles)
+    found = cs.read_particles(job.path / "particles.star")
+    before, after = (np.median(rotation_angle(p.rotations, true)) for p in (given, found))
+    assert after < 0.75 * before
+    shifts = truth[["shift_x", "shift_y"]].to_numpy()
+    before, after = (np.sqrt(np.mean((p.shifts - shifts) ** 2)) for p in (given, found))
+    assert after < 0.6 * before
+
+
+def test_right_poses_stay(job, two_states):
+    given = cs.read_particles(two_states.particles)
+    found = cs.read_particles(job.path / "particles.star")
+    assert np.median(rotation_angle(given.rotations, found.rotations)) < 1.0  # degrees
 
 
 def test_latents_tell_the_states_apart(job, states):

@@ -53,6 +53,7 @@ from cryosway.inference._objective import (
     measure_misfit,
 )
 from cryosway.inference._particle_tables import LatentTable, PoseTable, rotate_by
+from cryosway.inference._pose_errors import PoseErrors, PosePosterior
 from cryosway.inference._posterior import GaussianPosterior, gram_matrices, infer_posterior
 from cryosway.inference._residual_noise import estimate_noise
 from cryosway.inference._simulated_null import SimulatedNull
@@ -73,6 +74,8 @@ __all__ = [
     "Misfit",
     "MixtureFit",
     "NoiseModel",
+    "PoseErrors",
+    "PosePosterior",
     "PoseTable",
     "Setting",
     "ShellMixture",

@@ -15,9 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryosway.inference._image_source import Batch
-from cryosway.inference._posterior import GaussianPosterior, gram_matrices, infer_posterior
+from cryosway.inference._pose_errors import (
+    UNKNOWNS,
+    PoseErrors,
+    PosePosterior,
+    measure_spread,
+    move_derivatives,
+    rigid_directions,
+    turn_derivatives,
+)
+from cryosway.inference._posterior import (
+    GaussianPosterior,
+    gram_matrices,
+    gram_of_views,
+    infer_posterior,
+)
 from cryosway.optics import filter_volumes, shell_power
-from cryosway.volumes import BasisGrid, NormalEquations, SliceReader
+from cryosway.volumes import BasisGrid, NormalEquations, SliceReader, Slices
 
 FloatArray = NDArray[np.float64]
 
@@ -33,6 +47,10 @@ class BatchSource(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the batches are."""
+        ...
+
+    def with_corrections(self, turns: FloatArray, moves: FloatArray) -> "BatchSource":
+        """Give the same images with other poses."""
         ...
 
     def __iter__(self) -> Iterator[Batch]: ...
@@ -54,20 +72,57 @@ class Setting:
         Shape (1 + K, shells): inverse prior power, per unit variance of z, of mean and components.
     contrast_sd
         Prior spread of the contrast; 0 fixes it at 1.
+    poses
+        Errors of the poses; none takes them as exact.
+    flexible
+        Whether components are kept from showing what a turn or a move of the mean would.
     """
 
     half: Tensor
     mask: Tensor
     inverse_prior: Tensor
     contrast_sd: float
+    poses: PoseErrors | None = None
+    flexible: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """What a batch, or all particles, say of their unknowns.
+
+    Attributes
+    ----------
+    posterior
+        Of the latents and the contrast.
+    poses
+        Of the errors of the poses; none where they are taken as exact.
+    """
+
+    posterior: GaussianPosterior
+    poses: PosePosterior | None
+
+    @staticmethod
+    def concatenate(parts: "list[Inferred]") -> "Inferred":
+        """Join what consecutive particles say."""
+        poses = [part.poses for part in parts if part.poses is not None]
+        return Inferred(
+            GaussianPosterior.concatenate([part.posterior for part in parts]),
+            PosePosterior.concatenate(poses) if poses else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One pass over the data: normal equations, and the posterior they were made with."""
+    """One pass over the data: normal equations, and what they were made with."""
 
     equations: NormalEquations
-    posterior: GaussianPosterior
+    inferred: Inferred
+    rigid: Tensor | None
+
+    @property
+    def posterior(self) -> GaussianPosterior:
+        """Of the latents and the contrast."""
+        return self.inferred.posterior
 
 
 def start_basis(mean: Tensor, mask: Tensor, components: int, seed: int) -> BasisGrid:
@@ -83,21 +138,78 @@ def start_basis(mean: Tensor, mask: Tensor, components: int, seed: int) -> Basis
     return BasisGrid(volumes, np.full(components, variance))
 
 
+class _Expectation:
+    """The E-step of one basis: batch by batch, with or without errors of the poses."""
+
+    def __init__(
+        self,
+        basis: BasisGrid,
+        contrast_sd: float,
+        poses: PoseErrors | None,
+        device: torch.device,
+    ) -> None:
+        self._contrast_sd = contrast_sd
+        self._poses = poses if poses is not None and poses.matters else None
+        volumes, variances = basis.volumes, basis.variances
+        if self._poses is not None:
+            volumes = torch.cat([volumes, turn_derivatives(volumes[0])])
+            variances = np.concatenate([variances, self._poses.variances])
+        self._components, self._variances = basis.components, variances
+        self._reader = SliceReader(volumes.to(device))
+
+    def infer(self, batch: Batch) -> tuple[Inferred, GaussianPosterior, Slices]:
+        """Posteriors; that of latents for the M-step; and the data, less what errors show.
+
+        In the M-step errors and latents count as independent given the data (mean field): the
+        latents' covariance is that for known poses.
+        """
+        if self._poses is None:
+            gram = gram_matrices(batch, self._reader)
+            posterior = infer_posterior(gram, self._variances, self._contrast_sd)
+            return Inferred(posterior, None), posterior, batch.slices
+        views, errors = self._view(batch, self._poses)
+        joint = infer_posterior(gram_of_views(batch, views), self._variances, self._contrast_sd)
+        known, k = self._poses.expected(batch.index), self._components
+        found = PosePosterior(joint.mean[:, k:], np.einsum("nkk->nk", joint.covariance[:, k:, k:]))
+        amounts = torch.from_numpy((found.mean + known) * joint.contrast[:, None])
+        shown = torch.matmul(errors, amounts.to(errors)[:, None, :, None])[..., 0]
+        values = batch.slices.values - torch.view_as_complex(shown)
+        return (
+            Inferred(joint.first(k), found),
+            joint.first_given_others(k),
+            replace(batch.slices, values=values),
+        )
+
+    def _view(self, batch: Batch, poses: PoseErrors) -> tuple[Tensor, Tensor]:
+        """Make filtered views of mean, components, errors (n, P, 2, 1+K+5); and of errors alone.
+
+        Where a pose has been corrected, the error that is left is expected to undo it: that is
+        part of the mean.
+        """
+        views = self._reader.read(batch.slices)
+        views = torch.cat([views, move_derivatives(batch, views[..., 0])], dim=-1)
+        views *= batch.slices.filters[:, :, None, None]
+        errors = views[..., -UNKNOWNS:]
+        known = torch.from_numpy(poses.expected(batch.index)).to(views)
+        views[..., 0] += torch.matmul(errors, known[:, None, :, None])[..., 0]
+        return views, errors
+
+
 def infer_all(
     source: BatchSource,
     basis: BasisGrid,
     contrast_sd: float,
     watch: Callable[[int], None] | None = None,
+    poses: PoseErrors | None = None,
 ) -> GaussianPosterior:
     """E-step alone: the posterior of every particle of a source."""
-    reader = SliceReader(basis.volumes.to(source.device))
+    expectation = _Expectation(basis, contrast_sd, poses, source.device)
     parts = []
     for batch in source:
-        gram = gram_matrices(batch, reader)
-        parts.append(infer_posterior(gram, basis.variances, contrast_sd))
+        parts.append(expectation.infer(batch)[0])
         if watch is not None:
             watch(len(batch.index))
-    return GaussianPosterior.concatenate(parts)
+    return Inferred.concatenate(parts).posterior
 
 
 def accumulate_step(
@@ -107,25 +219,31 @@ def accumulate_step(
     watch: Callable[[int], None] | None = None,
 ) -> Step:
     """E-step and accumulation in one pass over the data, half-sets apart."""
-    reader = SliceReader(basis.volumes.to(source.device))
+    expectation = _Expectation(basis, setting.contrast_sd, setting.poses, source.device)
     equations = NormalEquations(source.radius, 1 + basis.components, parts=2, device=source.device)
     parts = []
     for batch in source:
-        gram = gram_matrices(batch, reader)
-        posterior = infer_posterior(gram, basis.variances, setting.contrast_sd)
+        inferred, posterior, slices = expectation.infer(batch)
         half = setting.half[torch.from_numpy(batch.index)]
-        equations.add(batch.slices, *posterior.moments(), half)
-        parts.append(posterior)
+        equations.add(slices, *posterior.moments(), half)
+        parts.append(inferred)
         if watch is not None:
             watch(len(batch.index))
-    return Step(equations, GaussianPosterior.concatenate(parts))
+    in_error = setting.poses is not None and setting.poses.active
+    kept_out = in_error and setting.flexible
+    rigid = rigid_directions(basis.volumes[0], setting.mask) if kept_out else None
+    return Step(equations, Inferred.concatenate(parts), rigid)
 
 
 def solve_step(step: Step, basis: BasisGrid, setting: Setting, part: int | None = None) -> Tensor:
     """M-step: masked volumes (1 + K, D, D, D) from the accumulated pass, not yet normalised."""
     scale = np.concatenate([[1.0], basis.variances])
     inverse_prior = setting.inverse_prior * torch.from_numpy(scale).to(torch.float32)[:, None]
-    return step.equations.solve(inverse_prior, part).cpu() * setting.mask
+    volumes = step.equations.solve(inverse_prior, part).cpu() * setting.mask
+    if step.rigid is not None:
+        flat = volumes[1:].flatten(1)
+        flat -= (flat @ step.rigid.T) @ step.rigid
+    return volumes
 
 
 def regularise_by_halves(step: Step, basis: BasisGrid, setting: Setting) -> Setting:
@@ -197,15 +315,6 @@ def subspace_overlap(a: BasisGrid, b: BasisGrid) -> float:
 
 
 def update_contrast_sd(posterior: GaussianPosterior, current: float) -> float:
-    """Spread of the contrast by moments: that of the likelihoods' peaks less their own width.
-
-    Under prior spread s, a particle whose likelihood has peak â and variance v has posterior mean
-    1 + (â − 1) s² / (s² + v). Below 0.03 the contrast is taken as constant: 0.
-    """
-    if current == 0:
-        return 0.0
-    width = 1 / np.maximum(1 / posterior.contrast_variance - 1 / current**2, 1e-12)
-    peak = (posterior.contrast - 1) * (current**2 + width) / current**2
-    weight = 1 / (width + current**2) ** 2
-    excess = float(np.sum(weight * (peak**2 - width)) / np.sum(weight))
-    return float(min(np.sqrt(excess), 0.6)) if excess > 0.03**2 else 0.0
+    """Spread of the contrast as `measure_spread` has it; below 0.03 it is taken as constant: 0."""
+    found = measure_spread(posterior.contrast - 1, posterior.contrast_variance, current)
+    return min(found, 0.6) if found > 0.03 else 0.0

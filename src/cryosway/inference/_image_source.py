@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import available_memory_bytes
+from cryosway.inference._particle_tables import rotate_by
 from cryosway.optics import CtfParams, compute_ctf, fft2_half, make_disc
 from cryosway.particles import Particles
 from cryosway.volumes import Slices
@@ -75,6 +76,10 @@ class ImageSource:
         Largest |k| of the data in use, on the common grid.
     disc
         The points in use of each image; fewer where a finer pixel would reach beyond `radius`.
+    rotations
+        Shape (N, 3, 3), float32: of the views, on the common grid.
+    moves
+        Shape (N, 2), float64, pixels: where the content has been found, beside the given shifts.
     """
 
     def __init__(
@@ -120,6 +125,8 @@ class ImageSource:
         self._parent: ImageSource | None = None
         self._columns = torch.empty(0, dtype=torch.int64)
         self._gain = self._make_gain()
+        self.moves = torch.zeros(len(particles), 2, dtype=torch.float64)
+        self._moved = False
 
     def __len__(self) -> int:
         return len(self.particles)
@@ -136,6 +143,26 @@ class ImageSource:
         other._gain = other._make_gain()
         return other
 
+    def with_corrections(
+        self, turns: NDArray[np.float64], moves: NDArray[np.float64]
+    ) -> "ImageSource":
+        """Give the same images with other poses; shares what is cached.
+
+        Parameters
+        ----------
+        turns
+            Shape (N, 3), radians: a rotation R becomes R exp([turn]×).
+        moves
+            Shape (N, 2), box lengths: the content has been found moved by as much along x and y.
+        """
+        other = self._copy()
+        turned = rotate_by(torch.from_numpy(turns)).to(self.rotations)
+        other.rotations = self.rotations @ turned
+        moved = torch.from_numpy(moves * self.particles.box)
+        other.moves = self.moves + moved
+        other._moved = bool((other.moves != 0).any())
+        return other
+
     def sample(self, limit: int) -> "ImageSource":
         """Make a source of about `limit` of the images, evenly from every optics group.
 
@@ -150,7 +177,7 @@ class ImageSource:
             count = min(len(members), max(100, round(share * len(members))))
             rows.append(members[np.linspace(0, len(members) - 1, count).astype(np.int64)])
         index = np.sort(np.concatenate(rows))
-        return ImageSource(
+        other = ImageSource(
             self.particles[index],
             self.radius,
             sign=self.signs[index],
@@ -159,6 +186,9 @@ class ImageSource:
             cache_bytes=self._cache_bytes,
             device=self.device,
         )
+        other.rotations = self.rotations[torch.from_numpy(index)]
+        other.moves, other._moved = self.moves[torch.from_numpy(index)], self._moved
+        return other
 
     def within(self, radius: int) -> "ImageSource":
         """Give the same images up to a smaller radius, read from this source's cache if it has one.
@@ -245,10 +275,10 @@ class ImageSource:
         values = self.disc.pack(fft2_half(images)) * torch.from_numpy(self.signs[rows])[:, None]
         shifts = self.shifts_px[at]
         if bool((shifts != 0).any()):
-            values = values * self._phases(shifts)
+            values = values * self.phases(shifts)
         return values, compute_ctf(self.disc.frequencies, self.ctf[at])
 
-    def _phases(self, shifts_px: Tensor) -> Tensor:
+    def phases(self, shifts_px: Tensor) -> Tensor:
         """exp(−2πi k·shift) at the disc's points, shape (n, P), from one table per axis."""
         radius, box = self.disc.radius, self.disc.box
         k = torch.arange(-radius, radius + 1, dtype=torch.float64) / box
@@ -259,6 +289,8 @@ class ImageSource:
     def _whiten(self, rows: NDArray[np.int64], values: Tensor, filters: Tensor) -> Batch:
         at = torch.from_numpy(rows)
         group = self.group[at]
+        if self._moved:
+            values = values * self.phases(-self.moves[at])
         if self._gain is not None:
             gain = self._gain if len(self._gain) == 1 else self._gain[group]
             values, filters = values * gain, filters * gain

@@ -5,7 +5,7 @@ image says of (z, a) is in the Gram matrix of its slices [P mean, P U, y]: 2 Re�
 each complex coefficient with E|noise|² = 1 has variance ½ in its real and imaginary part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,6 +56,21 @@ class GaussianPosterior:
             torch.from_numpy((a2[:, None, None] * second).astype(np.float32)),
         )
 
+    def first(self, components: int) -> "GaussianPosterior":
+        """Give the posterior of the first latents alone, the others integrated out."""
+        return replace(
+            self,
+            mean=self.mean[:, :components],
+            covariance=self.covariance[:, :components, :components],
+        )
+
+    def first_given_others(self, components: int) -> "GaussianPosterior":
+        """Give the same means, with the covariance of the first latents were the others known."""
+        inner = np.linalg.inv(self.covariance)[:, :components, :components]
+        return replace(
+            self, mean=self.mean[:, :components], covariance=np.asarray(np.linalg.inv(inner))
+        )
+
     @property
     def precision(self) -> FloatArray:
         """Inverse covariance, shape (n, K, K)."""
@@ -71,8 +86,12 @@ class GaussianPosterior:
 def gram_matrices(batch: Batch, reader: SliceReader) -> FloatArray:
     """2 Re⟨·,·⟩ of [P V_0 … P V_C−1, y] for each image, shape (n, C+1, C+1)."""
     slices = batch.slices
-    views = reader.read(slices) * slices.filters[:, :, None, None]
-    data = torch.view_as_real(slices.values)[..., None]
+    return gram_of_views(batch, reader.read(slices) * slices.filters[:, :, None, None])
+
+
+def gram_of_views(batch: Batch, views: Tensor) -> FloatArray:
+    """2 Re⟨·,·⟩ of C filtered views (n, P, 2, C) and the data, shape (n, C+1, C+1)."""
+    data = torch.view_as_real(batch.slices.values)[..., None]
     columns = torch.cat([views, data], dim=-1).flatten(1, 2)
     return 2 * torch.bmm(columns.transpose(1, 2), columns).double().cpu().numpy()
 

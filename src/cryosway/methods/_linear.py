@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from cryosway.engine import JobFolder, select_device, set_threads, write_table
@@ -21,6 +22,7 @@ from cryosway.inference import (
     ImageSource,
     MixtureFit,
     NoiseModel,
+    PoseErrors,
     ShellMixture,
     SimulatedNull,
     Stage,
@@ -139,6 +141,7 @@ def linear(
 class _Result:
     """The finished fit, before it is written."""
 
+    particles: Particles
     model: LinearModel
     posterior: GaussianPosterior
     source: ImageSource
@@ -170,7 +173,12 @@ class _Fit:
         with job.stage("components, coarse"):
             searched = self._count_to_search()
             start = start_fit(
-                consensus, coarse, searched, contrast=self.options.contrast, seed=self.options.seed
+                consensus,
+                coarse,
+                searched,
+                contrast=self.options.contrast,
+                seed=self.options.seed,
+                poses=self._start_poses(),
             )
             state = self._run_stages("coarse", start, coarse, consensus)
         with job.stage("null test"):
@@ -181,12 +189,14 @@ class _Fit:
         with job.stage("components, fine"):
             start = replace(state, stage=0, iteration=0, history=[])
             state = self._run_stages("fine", start, fine, consensus) if fine else state
+        self._report_poses(state.poses)
         with job.stage("latents and half-sets"):
             source, posterior, volumes, halves = self._finish_basis(state, radius, consensus)
         with job.stage("kernels"):
-            model = self._calibrate(source, posterior, volumes, halves, consensus)
+            model = self._calibrate(source, posterior, volumes, halves, consensus, state.poses)
         with job.stage("writing"):
-            self._write(_Result(model, posterior, source, consensus), judged)
+            particles = self._correct_particles(state.poses)
+            self._write(_Result(particles, model, posterior, source, consensus), judged)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -195,8 +205,16 @@ class _Fit:
         sign = self.sign.astype(np.float64)
         return ImageSource(self.particles, self.full, sign=sign, device=self.device)
 
-    def _open_source(self, radius: int, noise: NoiseModel) -> ImageSource:
-        return self._images.within(radius).with_noise(noise)
+    def _open_source(
+        self, radius: int, noise: NoiseModel, poses: PoseErrors | None = None
+    ) -> ImageSource:
+        source = self._images.within(radius).with_noise(noise)
+        return source if poses is None else source.with_corrections(poses.turns, poses.moves)
+
+    def _start_poses(self) -> PoseErrors | None:
+        if self.options.pose_errors == "none":
+            return None
+        return PoseErrors.start(len(self.particles), self.particles.box)
 
     def _find_consensus(self) -> Consensus:
         kept = self.job.load_checkpoint("consensus")
@@ -270,13 +288,16 @@ class _Fit:
         steps = sum(stage.iterations for stage in coarse)
         progress = self.job.progress(count * steps * len(self.particles), "null test", done=0)
         sources = {s.radius: self._open_source(s.radius, consensus.noise) for s in coarse}
+        poses = state.poses
+        active = poses is not None and poses.active
+        errors = {"turn_sd": poses.turn_sd, "move_sd": poses.move_sd} if poses and active else {}
         for number in range(len(found), count):
             seed = self.options.seed * 1000 + number + 1
 
             def open_null(radius: int, seed: int = seed) -> SimulatedNull:
                 shown = resize_volumes(mean, 2 * (radius + 1))
                 contrast = state.posterior.contrast  # type: ignore[union-attr]
-                return SimulatedNull(sources[radius], shown, contrast, seed)
+                return SimulatedNull(sources[radius], shown, contrast, seed, **errors)
 
             null = start_fit(
                 replace(consensus, mean=resize_volumes(mean, consensus.mean.shape[-1])),
@@ -284,6 +305,7 @@ class _Fit:
                 state.basis.components,
                 contrast=self.options.contrast,
                 seed=seed,
+                poses=self._start_poses() if errors else None,
             )
             for step in run_stages(null, coarse, open_null, consensus, self.half, progress.advance):
                 null = step
@@ -306,18 +328,44 @@ class _Fit:
         return count
 
     def _refine_noise(self, state: FitState, last: Stage, consensus: Consensus) -> NoiseModel:
-        source = self._open_source(last.radius, consensus.noise)
-        posterior = infer_all(source, state.basis, state.contrast_sd)
-        full = self._open_source(self.full, consensus.noise)
+        source = self._open_source(last.radius, consensus.noise, state.poses)
+        posterior = infer_all(source, state.basis, state.contrast_sd, poses=state.poses)
+        full = self._open_source(self.full, consensus.noise, state.poses)
         return estimate_noise(full, state.basis.resized(2 * (full.radius + 1)), posterior)
+
+    def _report_poses(self, poses: PoseErrors | None) -> None:
+        """Say what has been found of the errors of the poses."""
+        if poses is None:
+            return
+        length = self.particles.box * _coarsest_pixel(self.particles)
+        turn, move = np.degrees(poses.turn_sd), poses.move_sd * length
+        self.job.decide(
+            "errors of the poses",
+            f"{turn:.2g}°, {move:.2g} Å" if poses.active else "none",
+            "per axis (one standard deviation), measured from the images; they are kept out of the "
+            "components, and poses are corrected by what each image says of its own"
+            if poses.active
+            else "the images show none that would move anything by a twentieth of a pixel",
+        )
+
+    def _correct_particles(self, poses: PoseErrors | None) -> Particles:
+        particles = self.particles
+        if poses is None or not poses.active:
+            return particles
+        pixel_size = particles.ctf["pixel_size"].to_numpy(np.float64)[:, None]
+        turned = Rotation.from_rotvec(poses.turns).as_matrix()
+        moved = poses.moves * particles.box * pixel_size
+        return particles.with_poses(particles.rotations @ turned, particles.shifts - moved)
 
     def _finish_basis(
         self, state: FitState, radius: int, consensus: Consensus
     ) -> tuple[ImageSource, GaussianPosterior, Tensor, Tensor]:
         """Make a last pass: the posterior, and the basis of all particles and of each half."""
-        source = self._open_source(radius, consensus.noise)
+        source = self._open_source(radius, consensus.noise, state.poses)
         basis = state.basis.resized(2 * (radius + 1))
-        setting = make_setting(consensus, self.half, radius, basis.components, state.contrast_sd)
+        setting = make_setting(
+            consensus, self.half, radius, basis.components, state.contrast_sd, state.poses
+        )
         progress = self.job.progress(2 * len(self.particles), "latents")
         step = accumulate_step(source, basis, setting, progress.advance)
         setting = regularise_by_halves(step, basis, setting)
@@ -326,7 +374,7 @@ class _Fit:
         fitted, moved, turn = normalise_basis(volumes, step.posterior)
         halves = _follow(halves, step.posterior, turn)
         del step, moved
-        posterior = infer_all(source, fitted, state.contrast_sd, progress.advance)
+        posterior = infer_all(source, fitted, state.contrast_sd, progress.advance, state.poses)
         box = self.particles.box
         return (
             source,
@@ -342,6 +390,7 @@ class _Fit:
         volumes: Tensor,
         halves: Tensor,
         consensus: Consensus,
+        poses: PoseErrors | None,
     ) -> LinearModel:
         """Choose, per shell and region, how kernels of several widths are combined."""
         variances = np.mean(posterior.mean**2, axis=0) + np.einsum(
@@ -360,7 +409,9 @@ class _Fit:
             mixture=empty,
         )
         full = (
-            source if source.radius == self.full else self._open_source(self.full, consensus.noise)
+            source
+            if source.radius == self.full
+            else self._open_source(self.full, consensus.noise, poses)
         )
         decoder = KernelDecoder(model, full, posterior, self.half)
         fit = MixtureFit(regions, len(BANDWIDTHS) + 1, shells)
@@ -377,11 +428,11 @@ class _Fit:
     def _write(self, result: _Result, judged: Heterogeneity | None) -> None:
         job, model, posterior = self.job, result.model, result.posterior
         pixel_size = _coarsest_pixel(self.particles)
-        self.particles.write(job.path / PARTICLES_NAME, absolute_paths=True)
+        result.particles.write(job.path / PARTICLES_NAME, absolute_paths=True)
         save_posterior(job.path, posterior, self.half)
         model.save(job.path, pixel_size)
         table = particles_table(
-            self.particles,
+            result.particles,
             self.half.numpy() + 1,
             latents=posterior.mean,
             latent_sd=np.sqrt(np.einsum("nkk->nk", posterior.covariance)),

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cryosway.inference import Consensus, FitState, GaussianPosterior, NoiseModel
+from cryosway.inference import Consensus, FitState, GaussianPosterior, NoiseModel, PoseErrors
 from cryosway.volumes import BasisGrid
 
 
@@ -55,12 +55,16 @@ def state_checkpoint(state: FitState) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     if state.posterior is not None:
         tensors["contrast"] = state.posterior.contrast
+    if state.poses is not None:
+        tensors |= {"turns": state.poses.turns, "moves": state.poses.moves}
     meta = {
         "contrast_sd": state.contrast_sd,
         "stage": state.stage,
         "iteration": state.iteration,
         "history": state.history,
     }
+    if state.poses is not None:
+        meta |= {"turn_sd": state.poses.turn_sd, "move_sd": state.poses.move_sd}
     return tensors, meta
 
 
@@ -75,6 +79,14 @@ def load_state(tensors: dict[str, Any], meta: dict[str, Any]) -> FitState:
         np.zeros_like(contrast),
         np.zeros_like(contrast),
     )
+    poses = None
+    if "turns" in tensors:
+        poses = PoseErrors(
+            float(meta["turn_sd"]),
+            float(meta["move_sd"]),
+            np.asarray(tensors["turns"]),
+            np.asarray(tensors["moves"]),
+        )
     return FitState(
         basis,
         float(meta["contrast_sd"]),
@@ -82,4 +94,5 @@ def load_state(tensors: dict[str, Any], meta: dict[str, Any]) -> FitState:
         int(meta["iteration"]),
         posterior,
         list(meta["history"]),
+        poses,
     )

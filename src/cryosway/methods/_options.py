@@ -93,6 +93,11 @@ class LinearOptions(Options):
     )
     mask: Mask = MASK
     contrast: bool = Field(True, description="fit the contrast of every particle")
+    pose_errors: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto: the error of the poses is measured, kept out of the components, and "
+        "corrected where there is one; none: poses are exact",
+    )
     null_tests: NullTests = NULL_TESTS
     seed: int = SEED
 
@@ -217,11 +222,13 @@ class ImportCryodrgnOptions(Options):
 class ExportOptions(Options):
     """Options of `export`."""
 
-    to: Literal["cryodrgn", "relion", "cryosparc"] = Field(
+    to: Literal["cryodrgn", "relion", "cryosparc", "chimerax"] = Field(
         description="program whose files to write"
     )
     clusters: tuple[int, ...] = Field(
-        (), description="only the particles of these clusters of landscape; may be repeated"
+        (),
+        description="only the particles (chimerax: maps) of these clusters of landscape; may be "
+        "repeated",
     )
     rows: Path | None = Field(
         None, description="only these rows of particles.parquet, from 0: .npy, .txt or .pkl"
