@@ -27,8 +27,9 @@ from cryosway.inference._pose_errors import (
 from cryosway.inference._posterior import (
     GaussianPosterior,
     gram_matrices,
-    gram_of_views,
+    gram_of_columns,
     infer_posterior,
+    make_columns,
 )
 from cryosway.optics import filter_volumes, shell_power
 from cryosway.volumes import BasisGrid, NormalEquations, SliceReader, Slices
@@ -167,11 +168,12 @@ class _Expectation:
             gram = gram_matrices(batch, self._reader)
             posterior = infer_posterior(gram, self._variances, self._contrast_sd)
             return Inferred(posterior, None), posterior, batch.slices
-        views, errors = self._view(batch, self._poses)
-        joint = infer_posterior(gram_of_views(batch, views), self._variances, self._contrast_sd)
-        known, k = self._poses.expected(batch.index), self._components
+        columns = self._make_columns(batch, self._poses)
+        joint = infer_posterior(gram_of_columns(columns), self._variances, self._contrast_sd)
+        errors, k = columns[..., -1 - UNKNOWNS : -1], self._components
         found = PosePosterior(joint.mean[:, k:], np.einsum("nkk->nk", joint.covariance[:, k:, k:]))
-        amounts = torch.from_numpy((found.mean + known) * joint.contrast[:, None])
+        left = self._poses.expected(batch.index) + found.mean
+        amounts = torch.from_numpy(left * joint.contrast[:, None])
         shown = torch.matmul(errors, amounts.to(errors)[:, None, :, None])[..., 0]
         values = batch.slices.values - torch.view_as_complex(shown)
         return (
@@ -180,19 +182,18 @@ class _Expectation:
             replace(batch.slices, values=values),
         )
 
-    def _view(self, batch: Batch, poses: PoseErrors) -> tuple[Tensor, Tensor]:
-        """Make filtered views of mean, components, errors (n, P, 2, 1+K+5); and of errors alone.
+    def _make_columns(self, batch: Batch, poses: PoseErrors) -> Tensor:
+        """Make filtered views of mean, components and errors, and the data: (n, P, 2, 1+K+5+1).
 
         Where a pose has been corrected, the error that is left is expected to undo it: that is
         part of the mean.
         """
-        views = self._reader.read(batch.slices)
-        views = torch.cat([views, move_derivatives(batch, views[..., 0])], dim=-1)
-        views *= batch.slices.filters[:, :, None, None]
-        errors = views[..., -UNKNOWNS:]
-        known = torch.from_numpy(poses.expected(batch.index)).to(views)
-        views[..., 0] += torch.matmul(errors, known[:, None, :, None])[..., 0]
-        return views, errors
+        columns = make_columns(batch, self._reader, spare=2)
+        columns[..., -3:-1] = move_derivatives(batch, columns[..., 0])
+        known = torch.from_numpy(poses.expected(batch.index)).to(columns)
+        errors = columns[..., -1 - UNKNOWNS : -1]
+        columns[..., 0] += torch.matmul(errors, known[:, None, :, None])[..., 0]
+        return columns
 
 
 def infer_all(

@@ -85,15 +85,23 @@ class GaussianPosterior:
 
 def gram_matrices(batch: Batch, reader: SliceReader) -> FloatArray:
     """2 Re⟨·,·⟩ of [P V_0 … P V_C−1, y] for each image, shape (n, C+1, C+1)."""
-    slices = batch.slices
-    return gram_of_views(batch, reader.read(slices) * slices.filters[:, :, None, None])
+    return gram_of_columns(make_columns(batch, reader))
 
 
-def gram_of_views(batch: Batch, views: Tensor) -> FloatArray:
-    """2 Re⟨·,·⟩ of C filtered views (n, P, 2, C) and the data, shape (n, C+1, C+1)."""
-    data = torch.view_as_real(batch.slices.values)[..., None]
-    columns = torch.cat([views, data], dim=-1).flatten(1, 2)
-    return 2 * torch.bmm(columns.transpose(1, 2), columns).double().cpu().numpy()
+def make_columns(batch: Batch, reader: SliceReader, spare: int = 0) -> Tensor:
+    """Stack filtered views, room for `spare` more, and the data: (n, P, 2, C+spare+1)."""
+    slices, views = batch.slices, reader.read(batch.slices)
+    columns = views.new_empty(*views.shape[:3], views.shape[3] + spare + 1)
+    columns[..., : views.shape[3]] = views
+    columns[..., : views.shape[3]] *= slices.filters[:, :, None, None]
+    columns[..., -1] = torch.view_as_real(slices.values)
+    return columns
+
+
+def gram_of_columns(columns: Tensor) -> FloatArray:
+    """2 Re⟨·,·⟩ of what `make_columns` gives, shape (n, C, C)."""
+    flat = columns.flatten(1, 2)
+    return 2 * torch.bmm(flat.transpose(1, 2), flat).double().cpu().numpy()
 
 
 def infer_posterior(
