@@ -1,5 +1,6 @@
 """What is exported is read back as what it was, by our readers and by cryoDRGN's rules."""
 
+import itertools
 import pickle
 import pickletools
 import shutil
@@ -200,3 +201,61 @@ def test_sentences(imported, tmp_path):
     rows.write_text("")
     with pytest.raises(CryoswayError, match="no particle is in this selection"):
         cs.export(imported, out, to="relion", rows=rows)
+
+
+class TestChimerax:
+    @staticmethod
+    def read_session(folder):
+        lines = (folder / "session.cxc").read_text().splitlines()
+        opened = [line for line in lines if line.startswith("open ")]
+        files = [[folder / name for name in line.split('"')[1::2]] for line in opened]
+        return lines, files
+
+    def test_clusters_and_directions_of_the_landscape(self, imported, tmp_path):
+        out = cs.export(imported, tmp_path / "out", to="chimerax")
+        moved = Path(shutil.move(out, tmp_path / "moved"))
+        lines, files = self.read_session(moved)
+        assert [len(group) for group in files] == [1, 1, 1, 1, 2]  # mean, clusters, a series
+        assert sum(line.endswith("vseries true") for line in lines) == 1
+        for path in (path for group in files for path in group):
+            ours, info = read_map(path)
+            theirs, their_info = read_map(imported.path / "volumes" / path.name)
+            np.testing.assert_array_equal(ours, theirs)
+            assert info.pixel_size == their_info.pixel_size
+        levels = {line.split(" level ")[1].split()[0] for line in lines if " level " in line}
+        mean = read_map(files[0][0])[0]
+        assert mean.mean() < float(*levels) < mean.max()
+
+    def test_chosen_clusters(self, imported, tmp_path):
+        out = cs.export(imported, tmp_path / "out", to="chimerax", clusters=(1, 3))
+        names = [path.name for group in self.read_session(out)[1] for path in group]
+        assert "cluster_01.mrc" in names and "cluster_03.mrc" in names
+        assert "cluster_02.mrc" not in names and not (out / "volumes" / "cluster_02.mrc").exists()
+
+    def test_without_landscape_the_first_direction_is_walked(self, tmp_path):
+        job = cs.import_cryodrgn(DATA / "vae_fourier", tmp_path / "job")
+        out = cs.export(job, tmp_path / "out", to="chimerax")
+        _, (mean, series) = self.read_session(out)
+        assert (len(mean), len(series)) == (1, 7)
+        made = [read_map(path)[0] for path in series]
+        steps = [np.linalg.norm(a - b) for a, b in itertools.pairwise(made)]
+        assert np.linalg.norm(made[0] - made[-1]) > max(steps) > 0  # it goes somewhere
+        assert not (job.path / "landscape.json").exists()
+
+    def test_a_job_without_latents(self, tmp_path):
+        job = cs.import_cryodrgn(DATA / "nn_fourier", tmp_path / "job")
+        out = cs.export(job, tmp_path / "out", to="chimerax")
+        assert [len(group) for group in self.read_session(out)[1]] == [1]
+
+    def test_sentences(self, imported, other_job, tmp_path):
+        for job, options, sentence in [
+            (imported, {"clusters": (9,)}, "no map of cluster 9; there are 1, 2, 3"),
+            (imported, {"rows": tmp_path / "rows.npy"}, "of which none go to ChimeraX"),
+            (other_job, {"clusters": (1,)}, "there are none; run cryosway landscape"),
+        ]:
+            with pytest.raises(CryoswayError, match=sentence):
+                cs.export(job, tmp_path / "out", to="chimerax", **options)
+        with JobFolder.start(tmp_path / "empty", "prepare", {}):
+            pass
+        with pytest.raises(CryoswayError, match="holds no maps"):
+            cs.export(tmp_path / "empty", tmp_path / "out", to="chimerax")

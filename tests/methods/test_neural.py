@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import cryosway as cs
-from cryosway import CryoswayError
+from cryosway import CryoswayError, CryoswayWarning
 from cryosway.engine import JobFolder, TimeLimitError, load_tensors, read_json
+from cryosway.methods import _neural_judgement
 from cryosway.methods._neural_comparison import compare_models, describe_held_out
 from cryosway.methods._neural_judgement import Judgement
+from cryosway.methods._neural_landscapes import measure_shared
 from cryosway.optics import rotation_angle
 from cryosway.particles import read_map
 from cryosway.validate import fsc
@@ -168,6 +172,86 @@ def test_disturbed_poses_are_refined(make_set, tmp_path):
     assert off[1] < 0.8 * off[0]
 
 
+def test_latents_do_not_depend_on_how_many_are_inferred_at_once(
+    two_states, vae_job, tmp_path, monkeypatch
+):
+    p = cs.read_particles(two_states.particles)[:50]
+    whole = cs.encode(p, tmp_path / "whole", job=vae_job.path)
+    monkeypatch.setattr(_neural_judgement, "_CPU_POINTS", 7 * 400)
+    parts = cs.encode(p, tmp_path / "parts", job=vae_job.path)
+    np.testing.assert_allclose(parts.latents, whole.latents, atol=1e-4)
+    columns = ["index", "contrast", "log_likelihood"]
+    pd.testing.assert_frame_equal(parts.particles[columns], whole.particles[columns], rtol=1e-4)
+
+
+class TestPosesOfTheLinearJob:
+    """Networks are trained on the poses that linear has corrected, and say so."""
+
+    SETTINGS = {"epochs": 1, "held_out": 0.1, **QUICK, **ENCODER}  # noqa: RUF012
+
+    @pytest.fixture
+    def disturbed(self, two_states):
+        p = cs.read_particles(two_states.particles)
+        rng = np.random.default_rng(0)
+        turns = Rotation.from_rotvec(rng.normal(0, np.radians(5), (len(p), 3))).as_matrix()
+        return p.with_poses(p.rotations @ turns, p.shifts + rng.normal(0, 6.0, (len(p), 2)))
+
+    @pytest.fixture
+    def corrected(self, disturbed, linear_job, tmp_path):
+        """A linear job that says to have been given disturbed poses, and holds the true ones."""
+        copy = tmp_path / "linear"
+        shutil.copytree(linear_job.path, copy)
+        info = read_json(copy / "job.json")
+        info["inputs"]["particles"] = disturbed.fingerprint()
+        (copy / "job.json").write_text(json.dumps(info))
+        return copy
+
+    def test_corrected_poses_give_what_true_ones_give(
+        self, disturbed, corrected, two_states, linear_job, tmp_path
+    ):
+        straight = cs.vae(
+            two_states.particles, tmp_path / "straight", linear=linear_job.path, **self.SETTINGS
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            job = cs.vae(disturbed, tmp_path / "job", linear=corrected, **self.SETTINGS)
+        np.testing.assert_allclose(job.latents, straight.latents, atol=1e-3)
+        for name in ("network", "linear"):
+            assert job.info["held_out"][name] == pytest.approx(
+                straight.info["held_out"][name], rel=1e-4
+            )
+        written = cs.read_particles(job.path / "particles.star")
+        true = cs.read_particles(two_states.particles)
+        assert rotation_angle(written.rotations, true.rotations).max() < 0.01
+        assert np.abs(written.shifts - true.shifts).max() < 0.01
+        (told,) = [d for d in read_json(job.path / "decisions.json") if "poses" in d["what"]]
+        assert "linear has corrected them" in told["why"]
+        assert "poses" not in (straight.path / "decisions.json").read_text()
+
+    def test_what_linear_corrects_reaches_the_network(self, make_set, tmp_path):
+        """End to end: linear measures the errors of poses, the network is trained without them."""
+        true = cs.read_particles(make_set(n=300, snr=1.0).particles)
+        rng = np.random.default_rng(1)
+        moved = true.with_poses(true.rotations, true.shifts + rng.normal(0, 4.0, (300, 2)))
+        fitted = cs.linear(moved, tmp_path / "linear", null_tests=0, components=1)
+        job = cs.vae(moved, tmp_path / "job", linear=fitted.path, **self.SETTINGS)
+        columns = ["rot", "tilt", "psi", "shift_x", "shift_y"]
+        pd.testing.assert_frame_equal(job.particles[columns], fitted.particles[columns])
+        off = [np.abs(cs.read_particles(job.path / "particles.star").shifts - true.shifts).mean(),
+               np.abs(moved.shifts - true.shifts).mean()]  # fmt: skip
+        assert off[0] < 0.8 * off[1]
+
+    def test_other_starts_keep_the_poses_given(self, disturbed, corrected, tmp_path):
+        settings = {**self.SETTINGS, "start": "mean", "linear": corrected}
+        job = cs.vae(disturbed, tmp_path / "job", **settings)
+        written = cs.read_particles(job.path / "particles.star")
+        assert rotation_angle(written.rotations, disturbed.rotations).max() < 0.01
+
+    def test_poses_that_linear_never_saw_are_warned_of(self, disturbed, linear_job, tmp_path):
+        with pytest.warns(CryoswayWarning, match="leave --linear out to train on those given"):
+            cs.vae(disturbed, tmp_path / "job", linear=linear_job.path, **self.SETTINGS)
+
+
 class TestGoingOn:
     def settings(self, linear_job):
         return {"linear": linear_job.path, "epochs": 2, **QUICK, **ENCODER}
@@ -293,6 +377,27 @@ class TestComparison:
         assert sum(int(row[1]) for row in told["rows"]) == 600
         assert "60 particles that the network was not trained on" in told["sentences"][0]
         assert (tmp_path / "comparison" / "figures" / "models.png").stat().st_size > 10_000
+
+    def test_landscapes_are_shown_side_by_side(self, vae_job, linear_job, tmp_path):
+        jobs = []
+        for job in (linear_job, vae_job):
+            copy = shutil.copytree(job.path, tmp_path / str(len(jobs)))
+            jobs.append(cs.landscape(copy, clusters=2, directions=1, path_points=3, umap=False))
+        with JobFolder.start(tmp_path / "comparison", "comparison", {}, {}) as job:
+            compare_models(job, *jobs)
+        told = read_json(tmp_path / "comparison" / "supplement.json")
+        names = [entry["file"] for entry in told["figures"]]
+        assert names == [f"figures/{name}.png" for name in ("models", "landscapes", "directions")]
+        for name in names:
+            assert (tmp_path / "comparison" / name).stat().st_size > 10_000
+        assert "% follows linearly from those of the linear model" in told["sentences"][1]
+
+    def test_what_two_sets_of_latents_share(self):
+        rng = np.random.default_rng(0)
+        known, other = rng.normal(size=(2, 4000, 2))
+        assert measure_shared(known, known @ [[1.0, 2.0], [0.5, -1.0]] + 3.0) == pytest.approx(1.0)
+        assert measure_shared(known, other) == pytest.approx(0.0, abs=0.01)
+        assert measure_shared(known, known + other) == pytest.approx(0.5, abs=0.05)
 
     @pytest.mark.parametrize(
         ("gain", "better", "words"),

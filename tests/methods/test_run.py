@@ -95,6 +95,28 @@ def test_other_options_repeat_only_what_they_change(job, simulated, tmp_path, mo
     assert sum(v["kind"] == "cluster" for v in changed.volumes) == 3
 
 
+@pytest.mark.slow
+def test_the_network_and_its_landscape_join_the_report(job, simulated, tmp_path):
+    """The network starts from the linear job that stands, and gets as many maps."""
+    folder = tmp_path / "run"
+    shutil.copytree(job.path, folder)
+    for name in ("particles.mrcs", "particles.star"):
+        shutil.copystat(job.path / "prepare" / name, folder / "prepare" / name)
+    before = modified(folder)
+    settings = {**QUICK, "neural": True, "neural_epochs": 1}
+    joint = cs.run(simulated.particles, folder, overwrite=True, **settings)
+    assert modified(folder, STEPS[:-1]) == {name: before[name] for name in STEPS[:-1]}
+    network = cs.open_job(folder / "vae")
+    for kind in ("cluster", "path"):
+        counts = [sum(v["kind"] == kind for v in one.volumes) for one in (joint, network)]
+        assert counts[0] == counts[1] > 0
+    assert {"pc1", "cluster"} <= set(network.particles)
+    page = (folder / "report.html").read_text()
+    assert "Linear model above, network below" in page
+    assert "follows linearly from those of the linear model" in page
+    assert joint.info["main"] == "linear" and joint.info["timings"]["vae landscape"] > 0
+
+
 @pytest.fixture
 def short(monkeypatch):
     """Leave out what takes long: the fit, the landscape and the report."""

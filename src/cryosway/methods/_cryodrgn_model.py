@@ -21,13 +21,11 @@ from torch import Tensor, nn
 from cryosway._errors import CryoswayError
 from cryosway.engine import load_tensors, read_json, save_tensors, write_json
 from cryosway.methods._cryodrgn_folder import TrainingFolder
+from cryosway.methods._cryodrgn_layers import Layer, Weights, add_skip, read_layers
 from cryosway.volumes import ENCODINGS, FieldSpec, NeuralField
 
 if TYPE_CHECKING:
     from cryosway.jobs import Job
-
-Weights = Mapping[str, npt.NDArray[np.float32]]
-Layer = tuple[Tensor, Tensor]
 
 Support = Literal["ball", "cube", "ball without axis"]
 
@@ -161,7 +159,7 @@ class CryodrgnModel:
         layers: list[Layer] = [(torch.cat([columns, field.latent.weight], 1), field.first.bias)]
         for layer in field.body:
             assert isinstance(layer, nn.Linear)
-            layers.append((_add_skip(layer.weight, 1.0), layer.bias))
+            layers.append((add_skip(layer.weight, 1.0), layer.bias))
         layers.append((last, bias))
         named = {}
         if spec.encoding == "gaussian":
@@ -169,7 +167,7 @@ class CryodrgnModel:
         for number, (matrix, shift) in enumerate(layers):
             skips = matrix.shape[0] == matrix.shape[1]
             name = f"decoder.main.{2 * number}" + (".linear" if skips else "")
-            named[f"{name}.weight"] = _add_skip(matrix, -1.0 if skips else 0.0)
+            named[f"{name}.weight"] = add_skip(matrix, -1.0 if skips else 0.0)
             named[f"{name}.bias"] = shift
         return {name: tensor.detach().clone() for name, tensor in named.items()}
 
@@ -197,6 +195,12 @@ class CryodrgnModel:
         field.load_state_dict(load_tensors(folder / "model.safetensors")[0])
         numbers = {name: float(facts[name]) for name in ("extent", "offset", "scale", "pixel_size")}
         return cls(field=field.eval(), support=cast("Support", facts["support"]), **numbers)
+
+
+def is_cryodrgn(job: "Job") -> bool:
+    """Tell whether a job's model is one that cryoDRGN has trained."""
+    path = job.path / "model.json"
+    return path.exists() and str(read_json(path).get("program")).startswith("cryoDRGN")
 
 
 def open_decoder(job: "Job") -> CryodrgnModel:
@@ -275,27 +279,15 @@ def _read_layers(weights: Weights, folder: TrainingFolder) -> list[Layer]:
     """Matrix and bias of every layer of the decoder; the middle ones without what they skip."""
     prefixes = ("decoder.decoder.main.", "hypervolume.mlp.main.", "decoder.main.")
     prefix = next((p for p in prefixes if any(name.startswith(p) for name in weights)), "none")
-    found: dict[int, Layer] = {}
-    for name in weights:
-        if name.startswith(prefix) and name.endswith(".weight"):
-            number, *kind = name.removeprefix(prefix).removesuffix(".weight").split(".")
-            matrix = torch.tensor(weights[name])
-            bias = torch.tensor(weights[name.removesuffix("weight") + "bias"])
-            found[int(number)] = (_add_skip(matrix, 1.0 if kind == ["linear"] else 0.0), bias)
-    if len(found) < 2:
+    layers = read_layers(weights, prefix)
+    if len(layers) < 2:
         message = (
             f"{folder.file('weights')} holds no decoder that cryosway knows; it reads those of "
             "cryodrgn train_vae, train_dec, train_nn and abinit"
         )
         raise CryoswayError(message)
-    layers = [found[number] for number in sorted(found)]
-    middle = [(_add_skip(matrix, -1.0), bias) for matrix, bias in layers[1:-1]]
+    middle = [(add_skip(matrix, -1.0), bias) for matrix, bias in layers[1:-1]]
     return [layers[0], *middle, layers[-1]]
-
-
-def _add_skip(matrix: Tensor, amount: float) -> Tensor:
-    """Add the skip connection of a residual layer to its matrix."""
-    return matrix + amount * torch.eye(*matrix.shape) if amount else matrix
 
 
 def _require_known(

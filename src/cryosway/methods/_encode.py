@@ -11,10 +11,13 @@ from cryosway._errors import CryoswayError
 from cryosway.engine import JobFolder, select_device, set_threads, write_table
 from cryosway.inference import EncoderView, ImageSource, infer_all, split_halves
 from cryosway.jobs import Job, open_job
+from cryosway.methods._cryodrgn_model import CryodrgnModel, is_cryodrgn
+from cryosway.methods._cryodrgn_model import open_decoder as open_cryodrgn_decoder
+from cryosway.methods._encode_cryodrgn import encode_cryodrgn, load_encoder
 from cryosway.methods._job_files import VolumeIndex, particles_table
 from cryosway.methods._neural_judgement import infer_particles
-from cryosway.methods._neural_model import PARTICLES_NAME, NeuralModel
-from cryosway.methods._neural_model import open_decoder as open_decoder
+from cryosway.methods._neural_model import PARTICLES_NAME, NeuralDecoder, NeuralModel
+from cryosway.methods._neural_model import open_decoder as open_neural_decoder
 from cryosway.methods._neural_start import make_source, start_latents
 from cryosway.methods._neural_step import NeuralModules, NeuralSettings, NeuralStep
 from cryosway.methods._options import EncodeOptions
@@ -39,9 +42,10 @@ def encode(
     threads: int | None = None,
     **options: Any,
 ) -> Job:
-    """Find the latents of new particles with the encoder of a finished `vae`.
+    """Find the latents of new particles with the encoder of a finished `vae`, or of cryoDRGN's.
 
     The particles must look as those of the training: same box, pixel size and frame of reference.
+    With the encoder of an imported job, latents are those of ``cryodrgn eval_images``.
 
     Parameters
     ----------
@@ -72,7 +76,9 @@ def encode(
     found = as_particles(particles)
     set_threads(threads)
     trained = open_job(settings.job).main
-    model = _load_model(trained, found)
+    _require_encoder(trained)
+    theirs = load_encoder(trained, found) if is_cryodrgn(trained) else None
+    _require_fit(trained, found)
     inputs = {
         "particles": found.fingerprint(),
         "model": fingerprint_file(trained.path / "model.safetensors"),
@@ -81,27 +87,36 @@ def encode(
         out, "encode", settings, inputs, resume=resume, overwrite=overwrite
     ) as job:
         if not job.already_finished:
-            _encode(job, found, model, select_device(device))
+            if theirs is not None:
+                encode_cryodrgn(job, trained, found, theirs)
+            else:
+                _encode(job, found, NeuralModel.load(trained.path), select_device(device))
     return open_job(out)
 
 
-def _load_model(job: Job, particles: Particles) -> NeuralModel:
-    """Load the model of a vae that fits particles."""
-    if job.info.get("command") not in ("vae", "encode"):
+def open_decoder(job: Job) -> NeuralDecoder | CryodrgnModel:
+    """Open the decoder of what was encoded: that of the trained job."""
+    return open_cryodrgn_decoder(job) if is_cryodrgn(job) else open_neural_decoder(job)
+
+
+def _require_encoder(job: Job) -> None:
+    if job.info.get("command") not in ("vae", "encode", "import-cryodrgn"):
         message = (
             f"{job.path} is a job of {job.info.get('command')}, which has no encoder: train vae"
         )
         raise CryoswayError(message)
-    model = NeuralModel.load(job.path)
-    box, pixel_size = model.mask.shape[-1], float(particles.ctf["pixel_size"].max())
-    if particles.box != box or abs(pixel_size / model.pixel_size - 1) > 0.01:
+
+
+def _require_fit(job: Job, particles: Particles) -> None:
+    """Refuse particles of another size than those of the training."""
+    pixel_size = float(particles.ctf["pixel_size"].max())
+    if particles.box != job.box or abs(pixel_size / job.pixel_size - 1) > 0.01:
         message = (
             f"the particles have {particles.box} px of {pixel_size:.4g} Å, but {job.path} was "
-            f"trained on {box} px of {model.pixel_size:.4g} Å: run cryosway prepare with "
-            f"--box {box}"
+            f"trained on {job.box} px of {job.pixel_size:.4g} Å: run cryosway prepare with "
+            f"--box {job.box}"
         )
         raise CryoswayError(message)
-    return model
 
 
 def _encode(job: JobFolder, particles: Particles, model: NeuralModel, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""`export`: the particles of a job, or a selection of them, as files of another program."""
+"""`export`: a job's particles, a selection of them, or its maps, as files of another program."""
 
 import warnings
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import explain_os_errors
 from cryosway.jobs import Job, open_job
+from cryosway.methods._export_chimerax import write_chimerax
 from cryosway.methods._export_cryodrgn import write_cryodrgn
 from cryosway.methods._options import ExportOptions
 from cryosway.particles import Particles, load_arrays, read_particles
@@ -21,23 +22,24 @@ PARTICLES_NAME = "particles.star"
 
 
 def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
-    """Write the particles of a job, or a selection of them, as files of another program.
+    """Write a job's particles, a selection of them, or its maps, as files of another program.
 
     For RELION a STAR file, for cryoSPARC a ``.cs`` file. For cryoDRGN a STAR file with
     ``poses.pkl``, ``ctf.pkl``, the latents ``z.pkl`` (means, then log variances), ``ind.pkl``
     (rows in the input) and ``commands.txt``; also ``config.yaml`` and ``weights.pkl``, which
     ``cryodrgn analyze`` and ``eval_vol`` read, where the decoder is one that cryoDRGN can hold.
-    Images stay where they are.
+    Images stay where they are. For ChimeraX, ``session.cxc`` with copies of the job's maps: those
+    of clusters, and those along each direction as a series.
 
     Parameters
     ----------
     job : Job or path
-        With particles.
+        With particles; for ChimeraX, with volumes.
     out : path
         Folder for the files, made if need be.
     **options
-        See `ExportOptions`: to (cryodrgn, relion or cryosparc), clusters, rows, particles,
-        images_dir.
+        See `ExportOptions`: to (cryodrgn, relion, cryosparc or chimerax), clusters, rows,
+        particles, images_dir.
 
     Returns
     -------
@@ -47,8 +49,8 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     Raises
     ------
     CryoswayError
-        The job has no particles, the selection is empty or does not fit, or files cannot be
-        written.
+        The job has no particles (or volumes), the selection is empty or does not fit, or files
+        cannot be written.
 
     Examples
     --------
@@ -57,11 +59,13 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     PosixPath('for_relion')
     """
     settings = ExportOptions.check("export", options)
-    chosen = Selection.of(open_job(job), settings)
-    folder = Path(out)
+    opened, folder = open_job(job), Path(out)
+    chosen = None if settings.to == "chimerax" else Selection.of(opened, settings)
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if settings.to == "cryodrgn":
+        if chosen is None:
+            write_chimerax(folder, opened, settings)
+        elif settings.to == "cryodrgn":
             write_cryodrgn(folder, chosen.job, chosen.particles, chosen.rows)
         else:
             name = "particles.star" if settings.to == "relion" else "particles.cs"

@@ -28,7 +28,6 @@ _CTF = (
     "amplitude_contrast",
     "phase_shift",
 )
-_HELD = ("import-cryodrgn",)  # jobs whose decoder cryoDRGN can hold
 
 
 def write_cryodrgn(folder: Path, job: Job, particles: Particles, rows: Rows) -> None:
@@ -87,15 +86,15 @@ def _make_ctf(particles: Particles) -> npt.NDArray[np.float32]:
 
 def _write_model(folder: Path, job: Job, particles: Particles) -> bool:
     """Write weights and settings, if the decoder is one that cryoDRGN can hold."""
-    if job.info.get("command") not in _HELD:
+    from cryosway.methods._cryodrgn_model import CryodrgnModel, is_cryodrgn
+
+    if not is_cryodrgn(job):
         message = (
             f"cryoDRGN cannot hold the decoder of a {job.info.get('command')} job; particles and "
             "latents were written (train_dec --load-z z.pkl starts from these)"
         )
         warnings.warn(message, CryoswayWarning, stacklevel=5)
         return False
-    from cryosway.methods._cryodrgn_model import CryodrgnModel
-
     model = CryodrgnModel.load(job.path)
     if model.support == "ball without axis":
         warnings.warn(

@@ -14,6 +14,7 @@ from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import JobFolder, write_table
 from cryosway.jobs import Job, open_job
 from cryosway.methods._cryodrgn_data import CryodrgnData, DataPaths
+from cryosway.methods._cryodrgn_encoder import CryodrgnEncoder
 from cryosway.methods._cryodrgn_folder import TrainingFolder
 from cryosway.methods._cryodrgn_model import CryodrgnModel
 from cryosway.methods._job_files import VolumeIndex
@@ -39,8 +40,9 @@ def import_cryodrgn(
     folder : path
         What was cryodrgn's ``--outdir``.
     out : path
-        Job folder: ``model.safetensors``, ``particles.parquet`` with the latents,
-        ``particles.star`` where the images are found, ``volumes/mean.mrc``.
+        Job folder: ``model.safetensors``, the encoder in ``encoder.safetensors`` where there is
+        one, ``particles.parquet`` with the latents, ``particles.star`` where the images are
+        found, ``volumes/mean.mrc``.
     overwrite : bool
         Whether to delete another job that is in the folder.
     **options
@@ -50,7 +52,8 @@ def import_cryodrgn(
     Returns
     -------
     Job
-        Takes `landscape`, `report`, `write_volumes` and ``job.volume(z)``.
+        Takes `landscape`, `report`, `write_volumes`, ``job.volume(z)``, and `encode` where cryoDRGN
+        trained an encoder.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class _Import:
             "program": f"cryoDRGN {self.training.version}",
             "epoch": self.training.epoch,
             "invert_data": self._inverted,
+            **self._keep_encoder(),
         }
         model.save(self.job.path, facts)
         self.job.update(box=model.box, pixel_size=model.pixel_size, program=facts["program"])
@@ -114,6 +118,14 @@ class _Import:
         self._decide(data)
         with self.job.stage("volume"):
             self._write_volume(model, mean)
+
+    def _keep_encoder(self) -> dict[str, Any]:
+        """Write the encoder where there is one; give what model.json says of it."""
+        try:
+            encoder = CryodrgnEncoder.read(self.training)
+        except CryoswayError as error:
+            return {"encoder": None, "no_encoder": str(error)}
+        return {"encoder": encoder.save(self.job.path)}
 
     @property
     def _inverted(self) -> bool:

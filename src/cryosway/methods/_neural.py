@@ -44,6 +44,7 @@ from cryosway.methods._neural_judgement import (
     judge_held_out,
 )
 from cryosway.methods._neural_model import PARTICLES_NAME, NeuralModel
+from cryosway.methods._neural_poses import follow_poses
 from cryosway.methods._neural_setup import NeuralOptions, choose_held_out, make_plan, make_step
 from cryosway.methods._neural_start import (
     NeuralStart,
@@ -120,7 +121,8 @@ def _follow(particles: Particles, options: NeuralOptions, place: Place) -> None:
     told = place.group.tell_all(None)
     if told is None:
         return
-    tensors, meta, sign = told
+    tensors, meta, sign, poses = told
+    particles = particles.with_poses(*poses)
     step = make_step(particles, sign, NeuralStart.unpack(tensors, meta), options, place.device)
     train(make_plan(options), step, len(step.chosen), None, place.device, group=place.group)
 
@@ -154,12 +156,15 @@ class NeuralFit:
     def run(self) -> None:
         """Do all stages."""
         job, device, group = self.job, self.place.device, self.place.group
+        with job.stage("linear"):
+            linear = self._find_linear()
         with job.stage("consensus"):
             consensus = self._find_consensus()
         with job.stage("start"):
-            start = self._find_start(consensus)
+            start = self._find_start(consensus, linear)
         if group is not None:
-            group.tell_all((*start.pack(), self.sign))
+            poses = (self.particles.rotations, self.particles.shifts)
+            group.tell_all((*start.pack(), self.sign, poses))
         step = make_step(self.particles, self.sign, start, self.options, device)
         with job.stage("training"):
             count = len(step.chosen)
@@ -175,6 +180,14 @@ class NeuralFit:
 
     # -- stages --------------------------------------------------------------------------------
 
+    def _find_linear(self) -> Job | None:
+        """Give the linear job that the network starts from, if any, and take its poses."""
+        if self.options.start != "linear":
+            return None
+        linear = self._fit_linear()
+        self.particles = follow_poses(self.job, self.particles, linear)
+        return linear
+
     def _find_consensus(self) -> Consensus:
         kept = self.job.load_checkpoint("consensus")
         if kept is not None:
@@ -184,15 +197,13 @@ class NeuralFit:
         self.job.save_checkpoint("consensus", *consensus_checkpoint(consensus))
         return consensus
 
-    def _find_start(self, consensus: Consensus) -> NeuralStart:
+    def _find_start(self, consensus: Consensus, linear: Job | None) -> NeuralStart:
         kept = self.job.load_checkpoint("start")
         if kept is not None:
             return NeuralStart.unpack(*kept)
         options = self.options
-        if options.start == "linear":
-            start = start_from_linear(
-                self._fit_linear(), options.latent_dim, contrast=options.contrast
-            )
+        if linear is not None:
+            start = start_from_linear(linear, options.latent_dim, contrast=options.contrast)
         else:
             start = start_from_consensus(
                 consensus,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from cryosway.engine import JobFolder, write_atomically, write_json
 from cryosway.jobs import Job
+from cryosway.methods._neural_landscapes import show_landscapes
 from cryosway.validate import fsc, fsc_resolution
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Pairing:
 
 
 def compare_models(job: JobFolder, linear: Job, network: Job) -> None:
-    """Write what the report shows: held-out likelihood, and maps of the same particles.
+    """Write what the report shows: held-out likelihood, maps of the same particles, landscapes.
 
     Parameters
     ----------
@@ -55,7 +56,10 @@ def compare_models(job: JobFolder, linear: Job, network: Job) -> None:
     with write_atomically(folder / "models.png") as temporary:
         temporary.write_bytes(figure_png(plot_pairs(pairs)))
     held = network.info.get("held_out", {})
-    write_json(job.path / "supplement.json", describe_pairs(pairs, held))
+    described = describe_pairs(pairs, held)
+    for name, more in show_landscapes(job.path, linear, network).items():
+        described[name] += more
+    write_json(job.path / "supplement.json", described)
     job.update(held_out=held)
 
 

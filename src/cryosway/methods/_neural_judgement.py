@@ -1,5 +1,6 @@
 """Latents of all particles under a trained network, and how it describes those it has not seen."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cryosway.engine import JobFolder, autocast
+from cryosway.engine import JobFolder, autocast, prefetch
 from cryosway.inference import (
     draw_latent,
     gaussian_divergence,
@@ -21,7 +22,8 @@ from cryosway.volumes import SliceReader
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-_BATCH_POINTS = 1 << 18
+# Points at a time: a CPU's caches hold the hidden values of few, a GPU wants many.
+_CPU_POINTS, _GPU_POINTS = 1 << 15, 1 << 18
 _SAMPLES = 8
 
 
@@ -83,15 +85,14 @@ def infer_particles(step: NeuralStep, precision: str, job: JobFolder) -> Inferre
     count = step.count
     progress = job.progress(count, "latents")
     found: list[tuple[Tensor, ...]] = []
-    for rows in _split_rows(np.arange(count), step.points):
-        batch = step.read(rows)
+    for batch in _read_all(step, np.arange(count)):
         with autocast(precision, step.device):
             mean, log_variance = (value.float() for value in step.module.infer(batch))
             views = step.module.views(batch, mean)
         misfit = measure_misfit(batch.slices, views, step.settings.contrast_sd)
         bound = -misfit.squared - gaussian_divergence(mean, log_variance)
         found.append((mean, (0.5 * log_variance).exp(), misfit.contrast, bound))
-        progress.advance(len(rows))
+        progress.advance(len(mean))
     parts = (torch.cat(part).cpu().double().numpy() for part in zip(*found, strict=True))
     return Inferred(*parts)
 
@@ -118,8 +119,7 @@ def judge_held_out(
     reader = SliceReader(base.to(step.device)) if linear else None
     network: list[FloatArray] = []
     closed: list[FloatArray] = []
-    for rows in _split_rows(held, step.points):
-        batch = step.read(rows)
+    for batch in _read_all(step, held):
         with autocast(precision, step.device):
             network.append(_importance_bound(step, batch, generator))
         if reader is not None:
@@ -152,6 +152,9 @@ def _importance_bound(
     return np.asarray(bound.cpu().double().numpy())
 
 
-def _split_rows(rows: Rows, points: int) -> list[Rows]:
-    size = max(1, _BATCH_POINTS // points)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def _read_all(step: NeuralStep, rows: Rows) -> Iterator[NeuralBatch]:
+    """Read particles in order, each batch while the one before is worked on."""
+    points = _CPU_POINTS if step.device.type == "cpu" else _GPU_POINTS
+    size = max(1, points // step.points)
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return prefetch(step.read, parts)

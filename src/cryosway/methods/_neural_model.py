@@ -143,6 +143,7 @@ class NeuralDecoder:
 
     def __init__(self, job: "Job") -> None:
         self._job = job
+        self._last: tuple[bytes, tuple[Volume, Volume]] | None = None
 
     @cached_property
     def model(self) -> NeuralModel:
@@ -176,10 +177,13 @@ class NeuralDecoder:
         return np.asarray(self.model.densities(np.atleast_2d(_require(z)))[0])
 
     def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
-        """Unmasked half-maps of the particles around z, not regularised."""
-        equations, _ = self._kernel.accumulate(self._source, _require(z))
-        first, second = (solve_kernels(equations, part)[0].numpy() for part in (0, 1))
-        return first, second
+        """Unmasked half-maps of the particles around z, not regularised; the last are kept."""
+        key = np.asarray(_require(z), np.float64).tobytes()
+        if self._last is None or self._last[0] != key:
+            equations, _ = self._kernel.accumulate(self._source, _require(z))
+            first, second = (solve_kernels(equations, part)[0].numpy() for part in (0, 1))
+            self._last = (key, (first, second))
+        return self._last[1]
 
     def fsc(self, z: FloatArray | None) -> FloatArray:
         """Masked, corrected FSC of the half-maps, shape (D // 2,)."""

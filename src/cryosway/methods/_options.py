@@ -188,7 +188,7 @@ class AutodecoderOptions(NeuralOptions):
 class EncodeOptions(Options):
     """Options of `encode`."""
 
-    job: Path = Field(description="job of cryosway vae whose encoder is used")
+    job: Path = Field(description="job of cryosway vae or import-cryodrgn whose encoder is used")
 
 
 class LandscapeOptions(Options):
@@ -241,6 +241,24 @@ class ExportOptions(Options):
 
 class ReportOptions(Options):
     """`report` has no options."""
+
+
+class DockOptions(Options):
+    """Options of `dock`."""
+
+    search: Literal["global", "local"] = Field(
+        "global",
+        description="all rotations, shifts and hands; or only fit from where the model is",
+    )
+    hand: Literal["both", "given"] = Field(
+        "both", description="whether to try the mirror of the map as well"
+    )
+    chains: tuple[str, ...] = Field(
+        (), description="only these chains of the model decide; may be repeated; default: all"
+    )
+    resolution: float | None = Field(
+        None, gt=0, description="of the search over all rotations, Å; default: by the model's size"
+    )
 
 
 class RunOptions(Options):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import JobFolder
+from cryosway.engine import JobFolder, read_json
 from cryosway.jobs import Job, open_job
 from cryosway.landscape import landscape
 from cryosway.methods._backproject import backproject
@@ -56,8 +56,9 @@ def run(
 ) -> Job:
     """Do all of it: inspect, prepare, backproject, linear, landscape, report.
 
-    With ``neural``, a network is trained from the linear latents, too, and the report compares
-    the two on particles that the network has not seen.
+    With ``neural``, a network is trained from the linear latents (and on the poses that `linear`
+    has corrected), too; the report compares the two on particles that the network has not seen,
+    and shows both landscapes.
 
     Each step is a job of its own in a folder within `out`; a step whose result stands is not
     done again, so an interrupted run goes on where it was, and a run with other options
@@ -202,8 +203,23 @@ def _run_network(
             **how,
         )
         job.update(held_out=network.info["held_out"])
+    with job.stage("vae landscape"):
+        shown = read_json(fitted.path / "landscape.json")["options"]
+        # As many maps as of the linear model, so that it takes about as long.
+        network = landscape(
+            network,
+            clusters=shown["clusters"],
+            directions=shown["directions"],
+            path_points=shown["path_points"],
+            umap=options.umap,
+            seed=options.seed,
+        )
     with job.stage("comparison"):
-        inputs = {"network": network.info["inputs"], "epochs": options.neural_epochs}
+        inputs = {
+            "network": network.info["inputs"],
+            "epochs": options.neural_epochs,
+            "landscape": shown,
+        }
         with JobFolder.start(
             job.path / "comparison", "comparison", {}, inputs, overwrite=True
         ) as comparison:

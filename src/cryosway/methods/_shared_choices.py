@@ -11,6 +11,7 @@ import torch
 
 from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import JobFolder, read_table
+from cryosway.jobs import open_job
 from cryosway.particles import Particles, detect_contrast, read_map, read_particles
 
 FloatArray = npt.NDArray[np.float64]
@@ -96,7 +97,9 @@ def fingerprint_neural(particles: Particles, options: Any) -> dict[str, Any]:
     if options.mask not in ("auto", "none"):
         inputs["mask"] = fingerprint_file(options.mask)
     if options.linear is not None:
-        inputs["linear"] = fingerprint_file(options.linear / "model.safetensors")
+        inputs["linear"] = fingerprint_file(
+            open_job(options.linear).main.path / "model.safetensors"
+        )
     return inputs
 
 

@@ -3,6 +3,7 @@
 from cryosway.report._acquisition import plot_defocus, plot_shifts
 from cryosway.report._chimerax import write_session
 from cryosway.report._contents import Contents, gather_contents
+from cryosway.report._docking import draw_docking
 from cryosway.report._latent import plot_embedding, plot_latent_density, plot_populations
 from cryosway.report._map_figures import (
     draw_coloured_map,
@@ -34,6 +35,7 @@ __all__ = [
     "choose_view",
     "draw_coloured_map",
     "draw_difference",
+    "draw_docking",
     "draw_local_resolution",
     "draw_map",
     "draw_maps",

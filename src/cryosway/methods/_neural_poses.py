@@ -1,0 +1,50 @@
+"""Poses that networks are trained on: those of the linear job that they start from."""
+
+import warnings
+
+import numpy as np
+
+from cryosway._errors import CryoswayWarning
+from cryosway.engine import JobFolder
+from cryosway.jobs import Job
+from cryosway.optics import relion_euler_to_matrix, rotation_angle
+from cryosway.particles import Particles
+
+_SAME_DEGREES, _SAME_ANGSTROM = 0.005, 0.005  # what files round off
+
+
+def follow_poses(job: JobFolder, particles: Particles, linear: Job) -> Particles:
+    """Give particles the poses of a linear job, which may have corrected them.
+
+    Its mean, components and latents belong to these poses, and so does its likelihood of held-out
+    particles.
+
+    Parameters
+    ----------
+    job
+        Gets the decision.
+    particles
+        The same images in the same order, see `open_linear`.
+    linear
+        The finished job.
+    """
+    table = linear.particles
+    rotations = relion_euler_to_matrix(*(table[name] for name in ("rot", "tilt", "psi")))
+    shifts = table[["shift_x", "shift_y"]].to_numpy(np.float64)
+    turned = rotation_angle(rotations, particles.rotations)
+    moved = np.linalg.norm(shifts - particles.shifts, axis=1)
+    differ = (turned > _SAME_DEGREES) | (moved > _SAME_ANGSTROM)
+    if not differ.any():
+        return particles
+    change = f"{np.median(turned):.2g}° and {np.median(moved):.2g} Å away (median)"
+    if linear.info.get("inputs", {}).get("particles") == particles.fingerprint():
+        why = f"linear has corrected them; those given are {change}"
+    else:
+        why = f"the network starts from its maps and latents; those given are {change}"
+        message = (
+            f"the poses given are not those that {linear.path} was made from; the network is "
+            "trained on that job's: leave --linear out to train on those given"
+        )
+        warnings.warn(message, CryoswayWarning, stacklevel=2)
+    job.decide("poses of the network", f"as in {linear.path}", why)
+    return particles.with_poses(rotations, shifts)
