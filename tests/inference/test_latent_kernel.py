@@ -16,6 +16,7 @@ from cryosway.inference import (
 )
 from cryosway.optics import filter_volumes, shell_power
 from cryosway.validate import fsc, sphere_mask
+from cryosway.volumes import NormalEquations
 
 
 def make_posterior(mean, covariance):
@@ -84,6 +85,112 @@ def test_maps_at_a_state_are_of_that_state(make_phantom, simulate):
         assert fsc(wide * mask, goal * mask)[2:9].mean() < 0.9
         scale = (narrow * goal * mask).sum() / (goal * goal * mask).sum()
         assert scale == pytest.approx(1, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def scattered(make_phantom, simulate):
+    """400 noisy images of one molecule, latents all over the kernels."""
+    phantom, rng = make_phantom(), np.random.default_rng(5)
+    truth = simulate([phantom], 400, amounts=np.ones((400, 1)), noise=2.0)
+    posterior = GaussianPosterior(
+        rng.normal(size=(400, 2)) * [6, 2],
+        np.broadcast_to(np.eye(2), (400, 2, 2)).copy(),
+        rng.uniform(0.8, 1.2, 400),
+        rng.uniform(0.0, 0.1, 400),
+        np.zeros(400),
+    )
+    source = ImageSource(truth.particles, 10, noise=NoiseModel(truth.noise[None]))
+    return source, LatentKernel(posterior, split_halves(400, None, 0))
+
+
+def scatter_directly(kernel, source, weights):
+    equations = NormalEquations(source.radius, weights.shape[1], coupled=False)
+    contrast, variance = kernel.posterior.contrast, kernel.posterior.contrast_variance
+    for batch in source:
+        w, c = weights[batch.index], contrast[batch.index, None]
+        power = w * (c**2 + variance[batch.index, None])
+        half = kernel.half[torch.from_numpy(batch.index)]
+        equations.add(batch.slices, torch.from_numpy(w * c), torch.from_numpy(power), half)
+    return equations
+
+
+@pytest.mark.parametrize("z", [[0.0, 0.0], [9.0, -1.0]])
+def test_rings_give_the_maps_of_the_direct_sum(scattered, z):
+    """In every shell, also where all is noise."""
+    source, kernel = scattered
+    equations, weights = kernel.accumulate(source, np.array(z))
+    direct = scatter_directly(kernel, source, weights)
+    for part in (0, 1, None):
+        pairs = zip(solve_kernels(equations, part), solve_kernels(direct, part), strict=True)
+        for found, expected in pairs:
+            assert fsc(found.numpy(), expected.numpy())[:10].min() > 0.9999
+            assert float(found.norm() / expected.norm()) == pytest.approx(1, abs=2e-3)
+
+
+def test_a_kernel_of_few_particles_is_theirs_alone_in_a_crowd(scattered):
+    """Eight at the latent, the others just beyond the narrowest kernel, which must not see them."""
+    source, kernel = scattered
+    mean = np.zeros((400, 2))
+    mean[8:, 0] = np.sqrt(np.random.default_rng(8).uniform(9.0, 14.0, 392))
+    posterior = GaussianPosterior(
+        mean,
+        kernel.posterior.covariance,
+        kernel.posterior.contrast,
+        kernel.posterior.contrast_variance,
+        kernel.posterior.log_likelihood,
+    )
+    crowded = LatentKernel(posterior, kernel.half)
+    equations, weights = crowded.accumulate(source, np.zeros(2))
+    direct = scatter_directly(crowded, source, weights)
+    found, expected = solve_kernels(equations).numpy(), solve_kernels(direct).numpy()
+    for k in range(len(found)):
+        assert fsc(found[k], expected[k])[:10].min() > 0.9995
+
+
+def test_a_single_particle_is_weighed_exactly(scattered):
+    source, kernel = scattered
+    lone = LatentKernel(kernel.posterior, kernel.half, (0.01, 0.02))
+    equations, weights = lone.accumulate(source, kernel.posterior.mean[9])
+    assert (weights > 0).sum() == 2
+    direct = scatter_directly(lone, source, weights)
+    assert (equations.sums - direct.sums).abs().max() < 1e-5 * direct.sums.abs().max()
+
+
+def test_half_sets_know_nothing_of_each_other(scattered):
+    """What is done to the latents and contrast of one leaves the other as it was."""
+    source, kernel = scattered
+    other = kernel.half.numpy() == 1
+    posterior = kernel.posterior
+    changed = GaussianPosterior(
+        np.where(other[:, None], posterior.mean + 1, posterior.mean),
+        posterior.covariance,
+        np.where(other, 2 * posterior.contrast, posterior.contrast),
+        posterior.contrast_variance,
+        posterior.log_likelihood,
+    )
+    z = np.array([1.0, 0.0])
+    before, _ = kernel.accumulate(source, z)
+    after, _ = LatentKernel(changed, kernel.half).accumulate(source, z)
+    assert torch.equal(before.sums[0], after.sums[0])
+    assert not torch.equal(before.sums[1], after.sums[1])
+
+
+def test_halves_add_up_to_all(scattered):
+    source, kernel = scattered
+    z = np.array([-2.0, 0.5])
+    both, weights = kernel.accumulate(source, z)
+    one = kernel.open_equations(source)
+    for half in (0, 1):
+        kernel.add_half(one, source, weights, half)
+    expected = both.sums.sum(0)
+    assert (one.sums[0] - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_a_latent_far_from_all_particles_gives_empty_maps(scattered):
+    source, kernel = scattered
+    equations, weights = kernel.accumulate(source, np.array([1e3, 1e3]))
+    assert weights.max() == 0
+    assert solve_kernels(equations).abs().max() == 0
 
 
 def test_contrast_is_divided_out(make_phantom, simulate):

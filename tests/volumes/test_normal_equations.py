@@ -123,7 +123,7 @@ def random_slices(count=25, box=16, radius=7, seed=0):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
-@pytest.mark.parametrize(("channels", "coupled"), [(1, True), (3, True), (4, False)])
+@pytest.mark.parametrize(("channels", "coupled"), [(1, True), (3, True), (2, False), (4, False)])
 def test_kernel_equals_its_plain_twin(parts, channels, coupled):
     slices = random_slices()
     rng = np.random.default_rng(1)
@@ -143,13 +143,14 @@ def test_kernel_equals_its_plain_twin(parts, channels, coupled):
 
 
 @pytest.mark.parametrize("teams", [2, 3, 4])
-def test_teams_of_threads_divide_the_work_without_a_trace(teams):
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_teams_of_threads_divide_the_work_without_a_trace(teams, channels):
     slices = random_slices()
-    moments = np.random.default_rng(2).normal(size=(25, 2)).astype(np.float32)
+    moments = np.random.default_rng(2).normal(size=(25, 2 * channels)).astype(np.float32)
     part = np.arange(25) % 2
     results = []
     for members in (1, teams):
-        sums = np.zeros((2, 32 * 32 * 17, 3), np.float32)
+        sums = np.zeros((2, 32 * 32 * 17, 3 * channels), np.float32)
         scatter_slices(
             sums,
             slices.rotations.numpy(),
@@ -175,6 +176,40 @@ def test_two_batches_are_as_good_as_one():
         )
         add_single(twice, piece, half_of(25)[rows])
     np.testing.assert_allclose(twice.sums, once.sums, atol=1e-5 * once.sums.abs().max())
+
+
+def test_a_mixture_of_few_volumes_is_as_good_as_scattering_into_many():
+    """Weights U V: into the columns of U first, then to those of V."""
+    slices = random_slices()
+    rng = np.random.default_rng(3)
+    basis, mixing = rng.normal(size=(25, 2)), torch.from_numpy(rng.normal(size=(2, 4)))
+    direct = NormalEquations(7, 4, parts=2, coupled=False)
+    weights = torch.from_numpy(basis) @ mixing
+    direct.add(slices, weights, 3 * weights, torch.ones(25))
+    mixed = NormalEquations(7, 4, parts=2, coupled=False)
+    few = NormalEquations(7, 2, parts=1, coupled=False)
+    weights = torch.from_numpy(basis)
+    few.add(slices, weights, 3 * weights, torch.zeros(25))
+    mixed.add_mixture(few, mixing, part=1)
+    np.testing.assert_allclose(mixed.sums, direct.sums, atol=1e-5 * direct.sums.abs().max())
+    few.clear()
+    mixed.add_mixture(few, mixing, part=0)
+    assert mixed.sums[0].abs().max() == 0
+    mixed.solve(torch.ones(4, 8))
+    with pytest.raises(RuntimeError, match="closed"):
+        mixed.add_mixture(few, mixing)
+
+
+def test_a_picked_volume_is_solved_as_among_the_others():
+    slices = random_slices()
+    equations = NormalEquations(7, 3, parts=2, coupled=False)
+    amounts = torch.from_numpy(np.random.default_rng(4).random((25, 3)))
+    equations.add(slices, amounts, amounts, half_of(25))
+    picked = equations.pick(1)
+    ridge = torch.full((3, 8), 0.1)
+    for part in (0, 1, None):
+        expected = equations.solve(ridge, part)[1]
+        assert (picked.solve(ridge[:1], part)[0] - expected).abs().max() < 1e-6
 
 
 def test_an_image_of_no_part_is_left_out():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryosway.inference._image_source import ImageSource
+from cryosway.inference._kernel_rings import cut_rings
 from cryosway.inference._posterior import GaussianPosterior
 from cryosway.optics import fft3_half, frequency_radius, ifft3_half
 from cryosway.volumes import NormalEquations
@@ -27,6 +28,7 @@ FloatArray = NDArray[np.float64]
 BANDWIDTHS = (1.0, 1.5, 2.2, 3.5, 6.0)
 _SMALLEST_WEIGHT = 0.01
 _RIDGE = 0.05  # of the mean weight of the shell
+_NOTHING = 1e-30  # a shell that no particle has seen is zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,18 +69,77 @@ class LatentKernel:
         The normal equations (B channels, two halves), and the weights (N, B).
         """
         weights = self.weights(z)
-        reached = np.flatnonzero(weights[:, -1] > 0)
-        equations = NormalEquations(
-            source.radius, len(self.bandwidths), parts=2, coupled=False, device=source.device
-        )
-        contrast = self.posterior.contrast
-        power = contrast**2 + self.posterior.contrast_variance
-        for batch in source.batches(reached):
-            rows = batch.index
-            first = torch.from_numpy(weights[rows] * contrast[rows, None])
-            second = torch.from_numpy(weights[rows] * power[rows, None])
-            equations.add(batch.slices, first, second, self.half[torch.from_numpy(rows)])
+        equations = self.open_equations(source, parts=2)
+        if len(self.bandwidths) == 1:
+            reached = np.flatnonzero(weights[:, 0] > 0)
+            self._scatter(equations, source, reached, weights[reached], self.half[reached])
+            return equations, weights
+        for half in (0, 1):
+            self.add_half(equations, source, weights, half, part=half)
         return equations, weights
+
+    def open_equations(self, source: ImageSource, parts: int = 1) -> NormalEquations:
+        """Empty normal equations of B channels."""
+        return self._open(source, len(self.bandwidths), parts)
+
+    def add_half(
+        self,
+        equations: NormalEquations,
+        source: ImageSource,
+        weights: FloatArray,
+        half: int,
+        part: int = 0,
+    ) -> None:
+        """Add the particles of one half-set, ring by ring.
+
+        Parameters
+        ----------
+        equations
+            Of `open_equations`.
+        source
+            The particles.
+        weights
+            Shape (N, B), of all particles.
+        half
+            0 or 1.
+        part
+            Which accumulator takes them.
+        """
+        members = self.half.numpy() == half
+        few: NormalEquations | None = None
+        for ring in cut_rings(weights * members[:, None]):
+            rank = ring.basis.shape[1]
+            if few is None or few.channels != rank:
+                few = None  # its memory goes before the next is taken
+                few = self._open(source, rank)
+            few.clear()
+            self._scatter(few, source, ring.rows, ring.basis, torch.zeros(len(ring.rows)))
+            equations.add_mixture(few, torch.from_numpy(ring.mixing), part)
+
+    @staticmethod
+    def _open(source: ImageSource, channels: int, parts: int = 1) -> NormalEquations:
+        return NormalEquations(
+            source.radius, channels, parts=parts, coupled=False, device=source.device
+        )
+
+    def _scatter(
+        self,
+        equations: NormalEquations,
+        source: ImageSource,
+        rows: NDArray[np.int64],
+        weights: FloatArray,
+        part: Tensor,
+    ) -> None:
+        """Add n particles with weights (n, channels), each times its contrast, to parts (n,)."""
+        contrast = self.posterior.contrast[rows]
+        power = contrast**2 + self.posterior.contrast_variance[rows]
+        first = torch.from_numpy(weights * contrast[:, None])
+        second = torch.from_numpy(weights * power[:, None])
+        start = 0
+        for batch in source.batches(rows):
+            here = slice(start, start + len(batch.index))
+            equations.add(batch.slices, first[here], second[here], part[here])
+            start = here.stop
 
 
 def solve_kernels(equations: NormalEquations, part: int | None = None) -> Tensor:
@@ -90,7 +151,8 @@ def solve_kernels(equations: NormalEquations, part: int | None = None) -> Tensor
     keeps its scale; the mixture damps, after the mask.
     """
     weight = equations.weight_power(equations.box // 2, part)
-    return equations.solve(_RIDGE * weight, part).cpu()
+    ridge = _RIDGE * weight.clamp(min=_NOTHING)
+    return equations.solve(ridge, part).cpu()
 
 
 @final

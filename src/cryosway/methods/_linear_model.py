@@ -186,20 +186,26 @@ class KernelDecoder:
         z
             Shape (K,).
         parts
-            Half-set 0, 1, or None for all particles.
+            Half-set 0, 1, or None for all particles; each is a pass over its particles.
 
         Returns
         -------
         For each part (B + 1, D, D, D); and the weights of the particles, shape (N, B).
         """
-        equations, weights = self._kernel.accumulate(self._source, z)
-        amounts = torch.tensor([1.0, *np.asarray(z).tolist()])
-        found = []
-        for part in parts:
-            basis = self.model.volumes if part is None else self.model.half_volumes[part]
-            linear = torch.einsum("c,cxyz->xyz", amounts, basis)
-            found.append(torch.cat([solve_kernels(equations, part), linear[None]]))
-        return found, weights
+        z = np.asarray(z, np.float64)
+        weights = self._kernel.weights(z)
+        return [self._solve_part(z, weights, part) for part in parts], weights
+
+    def _solve_part(self, z: FloatArray, weights: FloatArray, part: int | None) -> Tensor:
+        """Candidates of one half-set or of all; no more than one part is held in memory."""
+        equations = self._kernel.open_equations(self._source)
+        for half in (0, 1) if part is None else (part,):
+            self._kernel.add_half(equations, self._source, weights, half)
+        return torch.cat([solve_kernels(equations), self._linear_map(z, part)[None]])
+
+    def _linear_map(self, z: FloatArray, part: int | None) -> Tensor:
+        basis = self.model.volumes if part is None else self.model.half_volumes[part]
+        return torch.einsum("c,cxyz->xyz", torch.tensor([1.0, *z.tolist()]), basis)
 
     def decode(self, z: FloatArray) -> LatentMaps:
         """Make the maps at a latent; the last one is remembered."""
@@ -209,14 +215,25 @@ class KernelDecoder:
         return self._last[1]
 
     def _decode(self, z: FloatArray) -> LatentMaps:
-        (first, second, whole), weights = self.candidates(z)
+        """Solve all kernels for all particles, and for each half-set the one that is shown."""
         mixture = self.model.mixture
-        kish = np.square(weights.sum(0)) / np.maximum(np.square(weights).sum(0), 1e-30)
         share = mixture.kernel_shares()
         chosen = int(np.argmax(share))
+        weights = self._kernel.weights(z)
+        equations = self._kernel.open_equations(self._source)
+        self._kernel.add_half(equations, self._source, weights, 0)
+        first = equations.pick(chosen)
+        self._kernel.add_half(equations, self._source, weights, 1)
+        second = equations.pick(chosen)
+        second.sums -= first.sums
+        kernels = solve_kernels(equations)
+        del equations
+        halves = torch.cat([solve_kernels(first), solve_kernels(second)])
+        candidates = torch.cat([kernels, self._linear_map(z, None)[None]])
+        kish = np.square(weights.sum(0)) / np.maximum(np.square(weights).sum(0), 1e-30)
         return LatentMaps(
-            volume=mixture.combine(whole).numpy(),
-            half_maps=torch.stack([first[chosen], second[chosen]]).numpy(),
+            volume=mixture.combine(candidates).numpy(),
+            half_maps=halves.numpy(),
             n_effective=float(share @ kish),
         )
 

@@ -5,7 +5,9 @@ the Fourier grid solves the C × C system (Σ f² s_cd + 1/S_c δ_cd) V_d = Σ f
 reach the voxel, with S_c the prior power of volume c.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numba
@@ -17,7 +19,6 @@ from cryosway.optics import (
     OVERSAMPLING,
     frequency_radius,
     gridding_correction,
-    ifft3_half,
 )
 from cryosway.optics._slice_kernels import scatter_slices
 from cryosway.optics._slices import find_corners
@@ -97,9 +98,7 @@ class NormalEquations:
         part
             Shape (n,), integer: which accumulator; −1 for none.
         """
-        if self._symmetric:
-            msg = "these normal equations are closed: they have been solved"
-            raise RuntimeError(msg)
+        self._require_open()
         packed = second[:, self.pairs[0], self.pairs[1]] if second.ndim == 3 else second
         moments = torch.cat([first, packed], dim=1).to(self.sums)
         part = part.to(self.sums.device, torch.int64)
@@ -118,6 +117,45 @@ class NormalEquations:
             )
         else:
             self._add_plain(slices, moments, part)
+
+    def add_mixture(self, other: "NormalEquations", mixing: Tensor, part: int = 0) -> None:
+        """Add to every volume of one part a combination of the first part of others.
+
+        Both are uncoupled. Whatever weighs data by Σ_r u_r(n) mixing_rc can gather the few
+        channels u_r first: scattering is the costly step, this one a pass through memory.
+
+        Parameters
+        ----------
+        other
+            R uncoupled volumes on the same grid, still open.
+        mixing
+            Shape (R, C).
+        part
+            Which accumulator takes them.
+        """
+        self._require_open()
+        mixing = mixing.to(self.sums)
+        mine, theirs = self.sums[part], other.sums[0]
+        mine.view(-1, self.channels).addmm_(theirs.view(-1, other.channels), mixing)
+
+    def clear(self) -> None:
+        """Start again from nothing, in the same memory."""
+        self.sums.zero_()
+        self._symmetric = False
+
+    def pick(self, channel: int) -> "NormalEquations":
+        """Copy one of several uncoupled volumes."""
+        columns = [channel, self.channels + channel, 2 * self.channels + channel]
+        picked = object.__new__(NormalEquations)
+        picked.__dict__.update(self.__dict__)
+        picked.channels, picked.width, picked.pairs = 1, 3, (np.arange(1),) * 2
+        picked.sums = self.sums[..., columns]
+        return picked
+
+    def _require_open(self) -> None:
+        if self._symmetric:
+            msg = "these normal equations are closed: they have been solved"
+            raise RuntimeError(msg)
 
     def _add_plain(self, slices: Slices, moments: Tensor, part: Tensor) -> None:
         """Add as the kernel does, in plain torch: its truthful twin, on any device."""
@@ -163,17 +201,31 @@ class NormalEquations:
         """
         self._symmetrize()
         diagonal = [q for q, (a, b) in enumerate(zip(*self.pairs, strict=True)) if a == b]
-        total = self.sums.sum(0) if part is None else self.sums[part]
-        weights = total[:, 2 * self.channels :][:, diagonal]
-        index = self._shell_index().flatten()
-        inside = index < shells
-        sums = weights.new_zeros(shells, self.channels)
-        sums.index_add_(0, index[inside], weights[inside])
-        counts = torch.bincount(index[inside], minlength=shells)[:, None].clamp(min=1)
-        return OVERSAMPLING**3 * (sums / counts).T
+        columns = slice(2 * self.channels, None)
+        _, shell = self._inside
+        sums = self.sums.new_zeros(max(shells, self.box // 2), self.channels)
+        for at, index in self._chunks():
+            sums.index_add_(0, index, self._rows(at, part, columns)[:, diagonal])
+        counts = torch.bincount(shell, minlength=len(sums))[:, None].clamp(min=1)
+        return OVERSAMPLING**3 * (sums / counts)[:shells].T
 
-    def _shell_index(self) -> Tensor:
-        return (frequency_radius(self.size, self.sums.device) / OVERSAMPLING).round().long()
+    @cached_property
+    def _inside(self) -> tuple[Tensor, Tensor]:
+        """Voxels (flat) within the last shell of the box, and the shell of each."""
+        radius = frequency_radius(self.size, self.sums.device).flatten()
+        shell = (radius / OVERSAMPLING).round().to(torch.int32)
+        inside = (shell < self.box // 2).nonzero()[:, 0]
+        return inside, shell[inside].long()
+
+    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Voxels and shells of `_inside`, some at a time."""
+        inside, shell = self._inside
+        return zip(torch.split(inside, _CHUNK), torch.split(shell, _CHUNK), strict=True)
+
+    def _rows(self, at: Tensor, part: int | None, columns: slice = slice(None)) -> Tensor:
+        """Read the sums of some voxels, of one part or of all together."""
+        chosen = self.sums if part is None else self.sums[part : part + 1]
+        return chosen[:, at, columns].sum(0)
 
     def solve(self, inverse_prior: Tensor, part: int | None = None) -> Tensor:
         """Solve for the volumes of one part, or of all parts together.
@@ -191,20 +243,21 @@ class NormalEquations:
         Shape (C, box, box, box), float32, corrected for gridding, not masked.
         """
         self._symmetrize()
-        total = self.sums.sum(0) if part is None else self.sums[part]
-        shell = self._shell_index().flatten()
-        last = self.box // 2 - 1
-        inside = (shell <= last).nonzero()[:, 0]
+        inside, _ = self._inside
         # A density that fills the padded box has OVERSAMPLING³ times the power of one that
         # fills the box: without this, a grid voxel with an eighth of the data would be damped
         # as if it had to stand alone.
-        ridge = inverse_prior.T.to(total) / OVERSAMPLING**3
-        solution = total.new_zeros(len(total), self.channels, 2)
-        for at in torch.split(inside, _CHUNK):
-            ridges = ridge[shell[at].clamp(max=len(ridge) - 1)]
-            solution[at] = self._solve_voxels(total[at], ridges)
-        volumes = torch.view_as_complex(solution)
-        return torch.stack([self._to_density(volumes[:, c]) for c in range(self.channels)])
+        ridge = inverse_prior.T.to(self.sums) / OVERSAMPLING**3
+        solution = torch.empty(
+            self.channels, len(inside), dtype=torch.complex64, device=self.sums.device
+        )
+        start = 0
+        for at, shell in self._chunks():
+            ridges = ridge[shell.clamp(max=len(ridge) - 1)]
+            solved = self._solve_voxels(self._rows(at, part), ridges)
+            solution[:, start : start + len(at)] = torch.view_as_complex(solved.contiguous()).T
+            start += len(at)
+        return torch.stack([self._to_density(volume) for volume in solution])
 
     def _solve_voxels(self, rows: Tensor, ridges: Tensor) -> Tensor:
         c = self.channels
@@ -221,10 +274,22 @@ class NormalEquations:
         factor = torch.linalg.cholesky(matrix)
         return torch.cholesky_solve(right * scale[..., None], factor) * scale[..., None]
 
-    def _to_density(self, grid: Tensor) -> Tensor:
-        size = self.size
-        padded = ifft3_half(grid.reshape(size, size, size // 2 + 1))
-        low = (size - self.box) // 2
-        inner = slice(low, low + self.box)
-        correction = gridding_correction(self.box, padded.dtype, padded.device)
-        return padded[inner, inner, inner] / correction
+    def _to_density(self, values: Tensor) -> Tensor:
+        """Density of the box, given the transform at the voxels `_inside`.
+
+        An inverse transform, axis by axis; of each axis only the box is kept.
+        """
+        size, half = self.size, self.box // 2
+        grid = values.new_zeros(size * size * (size // 2 + 1))
+        grid[self._inside[0]] = values
+        grid = grid.view(size, size, size // 2 + 1)
+        for axis in (0, 1):
+            grid = _keep_box(torch.fft.ifft(grid, dim=axis), axis, half)
+        density = _keep_box(torch.fft.irfft(grid, n=size, dim=2), 2, half)
+        return density / gridding_correction(self.box, density.dtype, density.device)
+
+
+def _keep_box(padded: Tensor, axis: int, half: int) -> Tensor:
+    """Bring the origin from index 0 to the middle of 2 · half voxels along an axis."""
+    before = padded.narrow(axis, padded.shape[axis] - half, half)
+    return torch.cat([before, padded.narrow(axis, 0, half)], dim=axis)
