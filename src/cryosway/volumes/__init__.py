@@ -1,5 +1,6 @@
 """Kinds of volume: what a latent z decodes to, and how closed forms solve for it."""
 
+from cryosway.volumes._atomic_model import AtomicModel
 from cryosway.volumes._basis_grid import BasisGrid, SliceReader
 from cryosway.volumes._neural_field import FieldSpec, NeuralField
 from cryosway.volumes._neural_volume import NeuralVolume
@@ -8,6 +9,7 @@ from cryosway.volumes._positional import ENCODINGS, make_wave_vectors
 
 __all__ = [
     "ENCODINGS",
+    "AtomicModel",
     "BasisGrid",
     "FieldSpec",
     "NeuralField",
