@@ -34,7 +34,8 @@ def test_commands_and_options_exist(text):
     for words in (shlex.split(line, comments=True) for line in lines):
         if words[:1] != ["cryosway"] or words[1].startswith("--"):
             continue
-        known = build_command(BY_NAME[words[1]]).__signature__.parameters
+        name = next(n for n in (" ".join(words[1:3]), words[1]) if n in BY_NAME)
+        known = build_command(BY_NAME[name]).__signature__.parameters
         used = [word.split("=")[0][2:].replace("-", "_") for word in words if word.startswith("--")]
         assert set(used) <= set(known)
 

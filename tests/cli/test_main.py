@@ -10,7 +10,7 @@ import pytest
 
 from cryosway import CryoswayError, CryoswayWarning, __version__
 from cryosway.cli import _build, _main, main
-from cryosway.cli._commands import COMMANDS
+from cryosway.cli._commands import COMMANDS, GROUPS
 from cryosway.engine import JobFolder
 
 NAMES = [command.name for command in COMMANDS]
@@ -43,13 +43,20 @@ def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for command in COMMANDS:
-        assert command.name in text
-        assert command.summary.split()[0] in text
+        assert command.words[0] in text
+        if len(command.words) == 1:
+            assert command.summary.split()[0] in text
+    for group, line in GROUPS.items():
+        assert line.split()[0] in text
+        assert main([group, "--help"]) == 0
+        inside = capsys.readouterr().out
+        for command in COMMANDS:
+            assert command.words[0] != group or command.words[1] in inside
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_explains_every_option(name, capsys):
-    assert main([name, "--help"]) == 0
+    assert main([*name.split(), "--help"]) == 0
     command = next(command for command in COMMANDS if command.name == name)
     text = capsys.readouterr().out
     for parameter in _build._build_parameters(command):
@@ -79,7 +86,8 @@ def test_models_and_signatures_agree(command):
     """Where a function names its options itself, its model must say the same."""
     function = _build.import_name(command.target)
     fields = _build.import_name(command.options).model_fields
-    parameters = list(inspect.signature(function).parameters.values())[command.source != "none" :]
+    parameters = list(inspect.signature(function).parameters.values())
+    parameters = parameters[len(_build._SOURCES[command.source]) :]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = {
         p.name: p.default
@@ -125,6 +133,9 @@ def test_several_files_are_read_together(replace_target):
         ("volumes nowhere --out x --latents 1,a", "is not a latent"),
         ("volumes nowhere --out x --latents -1,2", "nowhere is not a job folder"),
         ("landscape nowhere", "nowhere is not a job folder"),
+        ("protein dok a.cif b.mrc --out x", 'Did you mean "dock"'),
+        ("protein dock a.cif --out x", "MAP"),
+        ("protein dock nowhere.cif nowhere.mrc --out x", "nowhere.cif"),
         ("linear nowhere.star --out x", "nowhere.star"),
     ],
 )
@@ -228,7 +239,7 @@ sys.exit(main(["demo", "--out", sys.argv[1]]))
 
 def test_unbuilt_commands_are_cheap_stubs():
     app = _main.build_app(["--help"])
-    assert set(NAMES) <= set(app)
+    assert {command.words[0] for command in COMMANDS} <= set(app)
 
 
 def test_second_writer_reads_one_sentence(replace_target, tmp_path, capsys):

@@ -102,3 +102,17 @@ def test_noise_fits_no_model(docked, target):
     assert check.verdict == "unrelated"
     with pytest.raises(CryoswayError, match="is it of this molecule"):
         check.require()
+
+
+def test_another_conformation_is_no_misplacement():
+    """The mean of all states is the map; the ends, superposed by their core, lie in it."""
+    states = adenylate_kinase_states(5)
+    centre = np.mean([state.coordinates.mean(axis=0) for state in states], axis=0)
+    states = [state.with_coordinates(state.coordinates - centre) for state in states]
+    potential = Potential("electron", bfactor=80.0)
+    mean = np.mean([truth_volume(s, BOX, PIXEL, potential=potential) for s in states], axis=0)
+    target = DockingMap.of(mean, MapInfo(PIXEL))
+    for state in (states[0], states[-1]):
+        check = check_docking(state, target)
+        assert (check.verdict, check.frame) == ("good", "centred"), check.sentence
+        assert 0.7 < check.correlation < 0.95

@@ -82,3 +82,45 @@ def test_names_the_chains_there_are(pdb_file):
 def test_refuses_to_write_an_unknown_format(kinase, tmp_path):
     with pytest.raises(CryoswayError, match=r"written as \.cif or \.pdb"):
         write_structure(tmp_path / "model.xyz", kinase[0])
+
+
+def test_a_conformation_is_kept_whole_and_microheterogeneity_is_one_residue(tmp_path):
+    template = "ATOM  {:5d}  {:<3s}{}{} A{:4d}    {:8.3f}{:8.3f}{:8.3f}{:6.2f} 10.00           {}"
+    rows = [
+        ("N", " ", "SER", 1, 0.0, 1.0),
+        ("CB", "A", "SER", 1, 1.0, 0.5),
+        ("CB", "B", "SER", 1, 2.0, 0.5),
+        ("OG", "A", "SER", 1, 3.0, 0.3),
+        ("OG", "B", "SER", 1, 4.0, 0.6),
+        ("CA", "A", "ILE", 2, 5.0, 0.4),
+        ("CA", "B", "VAL", 2, 6.0, 0.6),
+    ]
+    lines = [
+        template.format(i, name, alt, residue, number, x, 0, 0, occupancy, name[0])
+        for i, (name, alt, residue, number, x, occupancy) in enumerate(rows, start=1)
+    ]
+    path = tmp_path / "alternatives.pdb"
+    path.write_text("\n".join([*lines, "END", ""]))
+    atoms = read_structure(path)
+    assert atoms.coordinates[:, 0].tolist() == [0, 2, 4, 6]  # conformation B throughout
+    assert atoms.residue_names.tolist() == ["SER", "SER", "SER", "VAL"]
+
+
+def test_segments_stand_in_for_chains(tmp_path):
+    line = "ATOM  {:5d}  CA  ALA  {:4d}    {:8.3f}   0.000   0.000  1.00  0.00      {}"
+    path = tmp_path / "segments.pdb"
+    rows = [line.format(i, 1, i, name) for i, name in enumerate(("PROA", "PROB"), start=1)]
+    path.write_text("\n".join([*rows, "END", ""]))
+    atoms = read_structure(path)
+    assert atoms.chains.tolist() == ["PROA", "PROB"]
+    write_structure(tmp_path / "segments.cif", atoms)
+    assert read_structure(tmp_path / "segments.cif").chains.tolist() == ["PROA", "PROB"]
+    with pytest.raises(CryoswayError, match=r"again.pdb: .*PROA\); write it as .cif"):
+        write_structure(tmp_path / "again.pdb", atoms)
+
+
+def test_models_of_an_assembly_become_chains(pdb_file):
+    assert read_structure(pdb_file, models="all").chains.tolist() == ["A"] * 3 + ["B"] * 2 + ["A-2"]
+    assert read_structure(pdb_file, models="all", chains=["A"]).chains.tolist() == ["A"] * 3 + [
+        "A-2"
+    ]

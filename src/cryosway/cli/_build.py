@@ -44,11 +44,25 @@ _CONTROLS: dict[str, tuple[Any, Any, str]] = {
     ),
     "threads": (int | None, None, "CPU threads; by default all."),
 }
-_SOURCES: dict[str, tuple[Any, str]] = {
-    "particles": (list[Path], "Particles: .star, .cs, .mrcs or .txt; several are concatenated."),
-    "structures": (list[Path], "Structures (mmCIF, PDB), maps (.mrc) or a trajectory (.dcd)."),
-    "job": (Path, "Job folder."),
-    "folder": (Path, "Training folder of cryoDRGN (its --outdir)."),
+# source → the arguments without a name: (name, type, help)
+_SOURCES: dict[str, tuple[tuple[str, Any, str], ...]] = {
+    "particles": (
+        (
+            "particles",
+            list[Path],
+            "Particles: .star, .cs, .mrcs or .txt; several are concatenated.",
+        ),
+    ),
+    "structures": (
+        ("structures", list[Path], "Structures (mmCIF, PDB), maps (.mrc) or a trajectory (.dcd)."),
+    ),
+    "docking": (
+        ("model", Path, "Atomic model: mmCIF or PDB."),
+        ("map", Path, "Density map (.mrc), whose voxel size and origin are right."),
+    ),
+    "job": (("job", Path, "Job folder."),),
+    "folder": (("folder", Path, "Training folder of cryoDRGN (its --outdir)."),),
+    "none": (),
 }
 
 
@@ -59,7 +73,7 @@ def build_command(command: Command) -> Callable[..., Any]:
     def call(*sources: Any, **values: Any) -> Any:
         return call_target(command, sources, values)
 
-    call.__name__ = command.name
+    call.__name__ = command.words[-1]
     call.__doc__ = _build_help(command)
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -93,10 +107,9 @@ def import_name(target: str) -> Any:
 
 
 def _build_parameters(command: Command) -> Iterator[inspect.Parameter]:
-    if command.source != "none":
-        kind, text = _SOURCES[command.source]
+    for name, kind, text in _SOURCES[command.source]:
         yield inspect.Parameter(
-            command.source,
+            name,
             inspect.Parameter.POSITIONAL_ONLY,
             annotation=_annotate(kind, Parameter(help=text)),
         )
@@ -143,7 +156,7 @@ def _list_arguments(command: Command) -> Iterator[tuple[str, Any, Any, str | Non
     texts = _read_argument_help(function)
     given = {"out"} if command.out is not None else set()
     arguments = list(inspect.signature(function).parameters.values())
-    for argument in arguments[0 if command.source == "none" else 1 :]:
+    for argument in arguments[len(_SOURCES[command.source]) :]:
         if argument.name in given or argument.kind is inspect.Parameter.VAR_KEYWORD:
             continue
         kind = argument.annotation

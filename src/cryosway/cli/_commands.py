@@ -1,5 +1,6 @@
 """The table of commands. A new method is one line here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,10 @@ OPTIONS = "cryosway.methods._options"
 ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
 TRAINING_CONTROLS = (*ALL_CONTROLS, "gpus")
 
-Source = Literal["particles", "structures", "job", "folder", "none"]
+Source = Literal["particles", "structures", "docking", "job", "folder", "none"]
+
+#: Groups of commands, as in ``cryosway protein dock``: the first word and its line of help.
+GROUPS = {"protein": "Atomic models: place one in a map."}
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,14 @@ class Command:
     Attributes
     ----------
     name : str
-        As typed.
+        As typed; two words for a command of a group (see `GROUPS`).
     target : str
         "module:function"; imported when the command runs.
     summary : str
         The line in ``cryosway --help``.
     source : str
-        What the first argument is: particles (files, read before the call), structures (files),
-        job (a folder), folder (of another program), or none.
+        What the first arguments are: particles (files, read before the call), structures (files),
+        docking (a structure and a map), job (a folder), folder (of another program), or none.
     options : str, optional
         "module:Model", the pydantic model of its options, which is shown as help without
         importing the function; without one, the keyword arguments of the function's signature
@@ -44,6 +48,15 @@ class Command:
     options: str | None = None
     controls: tuple[str, ...] = ALL_CONTROLS
     out: Any = ...
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The name as it stands in an argument list."""
+        return tuple(self.name.split())
+
+    def is_named(self, arguments: Sequence[str]) -> bool:
+        """Tell whether the argument list is of this command."""
+        return tuple(arguments[: len(self.words)]) == self.words
 
 
 COMMANDS = (
@@ -136,6 +149,13 @@ COMMANDS = (
         source="folder",
         options=f"{OPTIONS}:ImportCryodrgnOptions",
         controls=("overwrite",),
+    ),
+    Command(
+        "protein dock",
+        f"{METHODS}:dock",
+        "Where a model lies in a map: all rotations, shifts and both hands; model–map FSC.",
+        source="docking",
+        options=f"{OPTIONS}:DockOptions",
     ),
     Command(
         "report",

@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
         result = app(arguments)
     except CycloptsError as error:
         _say(f"error: {str(error).strip()}")
-        _say(f"see: {' '.join(['cryosway', *_command_names(app, arguments)])} --help")
+        _say(f"see: {' '.join(['cryosway', *_command_names(arguments)])} --help")
         return MISTAKE
     except Terminated as error:
         _say("terminated; the same command goes on where it stopped")
@@ -87,7 +87,7 @@ def build_app(arguments: Sequence[str]) -> "App":
     """Make the application; only the command that ``arguments`` name is built in full."""
     from cyclopts import App
 
-    from cryosway.cli._commands import COMMANDS
+    from cryosway.cli._commands import COMMANDS, GROUPS
 
     app = App(
         name="cryosway",
@@ -99,16 +99,28 @@ def build_app(arguments: Sequence[str]) -> "App":
         help_format="plaintext",
         result_action="return_value",
     )
-    for command in COMMANDS:
-        if command.name in arguments:
+    groups = {
+        name: App(name=name, help=text, sort_key=_find_place(name)) for name, text in GROUPS.items()
+    }
+    for group in groups.values():
+        app.command(group)
+    for place, command in enumerate(COMMANDS):
+        if set(command.words) <= set(arguments):
             from cryosway.cli._build import build_command
 
-            app.command(build_command(command), name=command.name, sort_key=COMMANDS.index(command))
+            function = build_command(command)
         else:
-            app.command(
-                _make_stub(command.summary), name=command.name, sort_key=COMMANDS.index(command)
-            )
+            function = _make_stub(command.summary)
+        parent = groups[command.words[0]] if len(command.words) > 1 else app
+        parent.command(function, name=command.words[-1], sort_key=place)
     return app
+
+
+def _find_place(group: str) -> int:
+    """Find the place of a group among the commands: that of its first."""
+    from cryosway.cli._commands import COMMANDS
+
+    return [command.words[0] for command in COMMANDS].index(group)
 
 
 def _make_stub(summary: str) -> Any:
@@ -119,8 +131,13 @@ def _make_stub(summary: str) -> Any:
     return stub
 
 
-def _command_names(app: "App", arguments: Sequence[str]) -> list[str]:
-    return [argument for argument in arguments[:1] if argument in list(app)]
+def _command_names(arguments: Sequence[str]) -> list[str]:
+    """Give the words at the start of an argument list that name a command or a group."""
+    from cryosway.cli._commands import COMMANDS
+
+    known = {command.words[: n + 1] for command in COMMANDS for n in range(len(command.words))}
+    longest = max((n for n in (1, 2) if tuple(arguments[:n]) in known), default=0)
+    return list(arguments[:longest])
 
 
 def _show_result(result: Any) -> int:

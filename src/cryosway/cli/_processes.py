@@ -30,7 +30,7 @@ def count_processes(arguments: Sequence[str]) -> int:
     >>> count_processes(["linear", "particles.star"])
     1
     """
-    given = [command for command in COMMANDS if command.name in arguments[:1]]
+    given = [command for command in COMMANDS if command.is_named(arguments)]
     if "RANK" in os.environ or not given or "gpus" not in given[0].controls:
         return 1
     value = _split_option(arguments)[1]

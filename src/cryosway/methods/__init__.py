@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from cryosway.methods._autodecoder import autodecoder
     from cryosway.methods._backproject import backproject
     from cryosway.methods._demo import demo
+    from cryosway.methods._dock import dock
+    from cryosway.methods._dock_check import DockingCheck, check_docking
+    from cryosway.methods._dock_images import ViewCheck, check_views
+    from cryosway.methods._dock_map import DockingMap
     from cryosway.methods._encode import encode
     from cryosway.methods._export import export
     from cryosway.methods._import_cryodrgn import import_cryodrgn
@@ -21,9 +25,15 @@ if TYPE_CHECKING:
     from cryosway.methods._vae import vae
 
 __all__ = [
+    "DockingCheck",
+    "DockingMap",
+    "ViewCheck",
     "autodecoder",
     "backproject",
+    "check_docking",
+    "check_views",
     "demo",
+    "dock",
     "encode",
     "export",
     "import_cryodrgn",
@@ -37,9 +47,15 @@ __all__ = [
 __getattr__, __dir__ = lazy_attributes(
     __name__,
     {
+        "DockingCheck": "cryosway.methods._dock_check",
+        "DockingMap": "cryosway.methods._dock_map",
+        "ViewCheck": "cryosway.methods._dock_images",
         "autodecoder": "cryosway.methods._autodecoder",
         "backproject": "cryosway.methods._backproject",
+        "check_docking": "cryosway.methods._dock_check",
+        "check_views": "cryosway.methods._dock_images",
         "demo": "cryosway.methods._demo",
+        "dock": "cryosway.methods._dock",
         "export": "cryosway.methods._export",
         "import_cryodrgn": "cryosway.methods._import_cryodrgn",
         "encode": "cryosway.methods._encode",

@@ -263,7 +263,7 @@ class HypothesisTest:
             for part, reader in enumerate(readers):
                 mine = self._part[rows] == part
                 if bool(mine.any()):
-                    found[rows[mine].numpy()] = _correlate(_choose(slices, mine), reader, keep)
+                    found[rows[mine].numpy()] = correlate_views(_choose(slices, mine), reader, keep)
         return found
 
     def _read(self, hypothesis: Hypothesis, metadata: Metadata) -> Iterator[tuple[Tensor, Slices]]:
@@ -312,7 +312,7 @@ def _choose(slices: Slices, mine: Tensor) -> Slices:
     )
 
 
-def _correlate(slices: Slices, reader: SliceReader, keep: Tensor) -> FloatArray:
+def correlate_views(slices: Slices, reader: SliceReader, keep: Tensor) -> FloatArray:
     """Correlate images with CTF times view over the chosen points, shape (n,)."""
     view = torch.view_as_complex(reader.read(slices)[..., 0].contiguous()) * slices.filters
     view, image = view[:, keep], slices.values[:, keep]

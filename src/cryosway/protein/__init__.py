@@ -1,23 +1,35 @@
-"""Atomic models: reading, selecting, superposing and morphing them.
+"""Atomic models: reading, selecting, superposing, morphing and coarse-graining them.
 
 Coordinates are float64 in Å, shape (N, 3), (x, y, z).
 """
 
 from cryosway.protein._atoms import AtomTable
+from cryosway.protein._coarse import CarriedResidue, CoarseModel
+from cryosway.protein._coarse_grain import coarse_grain
 from cryosway.protein._morph import match_atoms, morph_domains, morph_linearly
+from cryosway.protein._move import move_structure
+from cryosway.protein._orientations import count_rotations, even_rotations
 from cryosway.protein._read import read_structure
+from cryosway.protein._scatterers import Scatterers
 from cryosway.protein._superpose import Superposition, find_superposition, superpose_ensemble
 from cryosway.protein._trajectory import Trajectory, read_trajectory
 from cryosway.protein._write import write_structure
 
 __all__ = [
     "AtomTable",
+    "CarriedResidue",
+    "CoarseModel",
+    "Scatterers",
     "Superposition",
     "Trajectory",
+    "coarse_grain",
+    "count_rotations",
+    "even_rotations",
     "find_superposition",
     "match_atoms",
     "morph_domains",
     "morph_linearly",
+    "move_structure",
     "read_structure",
     "read_trajectory",
     "superpose_ensemble",

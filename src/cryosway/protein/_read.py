@@ -3,19 +3,19 @@
 from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import gemmi
 import numpy as np
 
 from cryosway._errors import CryoswayError
 from cryosway.protein._atoms import AtomTable
+from cryosway.protein._residues import tabulated_kind
 
 _SUFFIXES = (".cif", ".mmcif", ".pdb", ".ent", ".brk")
 # What polymers are made of: anything else read from an atom name in a file without an element
 # column (CHARMM writes "CA" and "HG1" left-aligned) is a misreading.
 _POLYMER_ELEMENTS = {"H", "D", "C", "N", "O", "S", "P", "Se"}
-_CHARMM_RESIDUES = {"HSD", "HSE", "HSP", "CYM", "GLUP", "ASPP", "LSN"}
-_WATERS = {"HOH", "WAT", "TIP3", "TIP", "DOD", "SOL"}
 
 
 def read_structure(
@@ -25,10 +25,13 @@ def read_structure(
     hydrogens: bool = False,
     waters: bool = False,
     ligands: bool = True,
+    models: Literal["first", "all"] = "first",
 ) -> AtomTable:
-    """Read the first model of a structure file.
+    """Read a structure file: its first model, or all.
 
-    Of alternative locations the one with the highest occupancy is kept (the first of equals).
+    Of alternative conformations of a residue the one with the highest occupancy is kept (the
+    first of equals), also where they are different residues at one place in the sequence.
+    Files of CHARMM without chain names have their segment names in the place.
 
     Parameters
     ----------
@@ -38,6 +41,9 @@ def read_structure(
         Author chain names to keep; all where None.
     hydrogens, waters, ligands
         Whether to keep hydrogens, water, and what is neither polymer nor water.
+    models
+        ``all`` is for assemblies whose copies are models of one file: the chains of model 2 are
+        then called A-2, B-2, ….
 
     Returns
     -------
@@ -48,14 +54,13 @@ def read_structure(
     CryoswayError
         If the file is missing or unreadable, a chain is unknown, or no atom is left.
     """
-    model = _read_first_model(Path(path))
+    found = _list_residues(read_models(path), models)
     if chains is not None:
-        _require_chains(model, chains, Path(path))
+        _require_chains([chain for chain, _ in found], chains, Path(path))
     rows = [
-        (chain.name, residue, atom)
-        for chain in model
-        if chains is None or chain.name in set(chains)
-        for residue in chain
+        (chain, residue, atom)
+        for chain, residue in found
+        if chains is None or chain in chains or chain.rpartition("-")[0] in chains
         if _wants_residue(residue, waters=waters, ligands=ligands)
         for atom in _choose_alternatives(residue)
     ]
@@ -67,7 +72,9 @@ def read_structure(
     return table
 
 
-def _read_first_model(path: Path) -> gemmi.Model:
+def read_models(path: str | PathLike[str]) -> gemmi.Structure:
+    """Read a structure file with all its models, or say why that cannot be done."""
+    path = Path(path)
     if not path.is_file():
         msg = f"{path}: no such structure file; give the path of an mmCIF or PDB file"
         raise CryoswayError(msg)
@@ -83,11 +90,45 @@ def _read_first_model(path: Path) -> gemmi.Model:
     if not len(structure) or not structure[0].count_atom_sites():
         msg = f"{path}: holds no atoms; give a file with coordinates"
         raise CryoswayError(msg)
-    return structure[0]
+    return structure
 
 
-def _require_chains(model: gemmi.Model, chains: Collection[str], path: Path) -> None:
-    present = list(dict.fromkeys(chain.name for chain in model))
+def _list_residues(
+    structure: gemmi.Structure, models: Literal["first", "all"]
+) -> list[tuple[str, gemmi.Residue]]:
+    """List the residues with the names of their chains, one residue per place in the sequence."""
+    found: dict[tuple[int, str, str, str], tuple[str, gemmi.Residue]] = {}
+    for number, model in enumerate(structure, start=1):
+        if number > 1 and models == "first":
+            break
+        ending = "" if number == 1 else f"-{number}"
+        for chain in model:
+            for order, residue in enumerate(chain):
+                name = (chain.name or residue.segment) + ending
+                alternative = any(atom.has_altloc() for atom in residue)
+                place = str(residue.seqid) if alternative else f"{residue.seqid} {order}"
+                key = (number, chain.name, residue.segment, place)
+                if key not in found or _occupancy(residue) > _occupancy(found[key][1]):
+                    found[key] = (name, residue)
+    return list(found.values())
+
+
+def _occupancy(residue: gemmi.Residue) -> float:
+    """Occupancy of a residue: that of its fullest conformation."""
+    return max((occupancy for occupancy in _conformations(residue).values()), default=0.0)
+
+
+def _conformations(residue: gemmi.Residue) -> dict[str, float]:
+    """Mean occupancy of each alternative conformation of a residue."""
+    atoms: dict[str, list[float]] = {}
+    for atom in residue:
+        if atom.has_altloc():
+            atoms.setdefault(atom.altloc, []).append(atom.occ)
+    return {name: sum(values) / len(values) for name, values in atoms.items()}
+
+
+def _require_chains(names: Collection[str], chains: Collection[str], path: Path) -> None:
+    present = list(dict.fromkeys(names))
     missing = [name for name in chains if name not in present]
     if missing:
         shown = " ".join(present[:60])
@@ -96,24 +137,22 @@ def _require_chains(model: gemmi.Model, chains: Collection[str], path: Path) -> 
 
 
 def _is_polymer(residue: gemmi.Residue) -> bool:
-    if residue.name in _CHARMM_RESIDUES:
-        return True
-    info = gemmi.find_tabulated_residue(residue.name)
-    return bool(info.is_amino_acid() or info.is_nucleic_acid())
+    return tabulated_kind(residue.name) in ("protein", "nucleic")
 
 
 def _wants_residue(residue: gemmi.Residue, *, waters: bool, ligands: bool) -> bool:
-    if residue.name in _WATERS:
+    if tabulated_kind(residue.name) == "water":
         return waters
     return ligands or _is_polymer(residue)
 
 
 def _choose_alternatives(residue: gemmi.Residue) -> list[gemmi.Atom]:
-    """Keep one location per atom name: the one with the highest occupancy."""
+    """Keep one location per atom name: that of the fullest conformation that has the atom."""
+    rank = _conformations(residue)
     best: dict[str, gemmi.Atom] = {}
     for atom in residue:
         kept = best.get(atom.name)
-        if kept is None or atom.occ > kept.occ:
+        if kept is None or rank.get(atom.altloc, 0.0) > rank.get(kept.altloc, 0.0):
             best[atom.name] = atom
     return list(best.values())
 

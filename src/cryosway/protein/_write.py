@@ -28,7 +28,11 @@ def write_structure(path: str | PathLike[str], models: AtomTable | list[AtomTabl
     if suffix == ".cif":
         structure.make_mmcif_document().write_file(str(path))
     elif suffix == ".pdb":
-        structure.write_pdb(str(path))
+        try:
+            structure.write_pdb(str(path))
+        except RuntimeError as error:  # chain names, or more atoms than the format has room for
+            msg = f"{path}: the model does not fit the PDB format ({error}); write it as .cif"
+            raise CryoswayError(msg) from error
     else:
         msg = f"{path}: structures are written as .cif or .pdb; change the file's ending"
         raise CryoswayError(msg)

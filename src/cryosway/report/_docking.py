@@ -58,7 +58,9 @@ def draw_docking(
             low = np.asarray(origin) - pixel_size / 2
             high = low + density.shape[0] * pixel_size
             extent = (low[across], high[across], low[up], high[up])
-            axis.imshow(density.sum(axis=2 - along), cmap="gray_r", origin="lower", extent=extent, vmin=0)
+            axis.imshow(
+                density.sum(axis=2 - along), cmap="gray_r", origin="lower", extent=extent, vmin=0
+            )
             size = 3.0 if len(points) < 1_000 else 1.0
             axis.scatter(points[:, across], points[:, up], s=size, c=colours, linewidths=0)
             axis.set_xlim(extent[:2])
