@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         linear,
         prepare,
         run,
+        structural,
         vae,
     )
     from cryosway.particles import Particles, read_particles
@@ -67,6 +68,7 @@ __all__ = [
     "run",
     "show_messages",
     "simulate",
+    "structural",
     "vae",
     "write_volumes",
 ]
@@ -95,6 +97,7 @@ _PUBLIC = {
     "run": "cryosway.methods",
     "show_messages": "cryosway.engine",
     "simulate": "cryosway.simulate",
+    "structural": "cryosway.methods",
     "vae": "cryosway.methods",
     "write_volumes": "cryosway.jobs",
 }

@@ -113,6 +113,12 @@ COMMANDS = (
         controls=TRAINING_CONTROLS,
     ),
     Command(
+        "structural",
+        f"{METHODS}:structural",
+        "An atomic model that deforms: its conformation in every particle.",
+        options=f"{OPTIONS}:StructuralOptions",
+    ),
+    Command(
         "encode",
         f"{METHODS}:encode",
         "Latents of new particles by the encoder of a trained vae.",

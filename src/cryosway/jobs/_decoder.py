@@ -23,6 +23,7 @@ DECODERS = {
     "import-cryodrgn": "cryosway.methods._cryodrgn_model:open_decoder",
     "encode": "cryosway.methods._encode:open_decoder",
     "linear": "cryosway.methods._linear:open_decoder",
+    "structural": "cryosway.methods._structural:open_decoder",
     "vae": "cryosway.methods._vae:open_decoder",
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cryosway.methods._linear import linear
     from cryosway.methods._prepare import prepare
     from cryosway.methods._run import run
+    from cryosway.methods._structural import structural
     from cryosway.methods._vae import vae
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "linear",
     "prepare",
     "run",
+    "structural",
     "vae",
 ]
 
@@ -63,6 +65,7 @@ __getattr__, __dir__ = lazy_attributes(
         "linear": "cryosway.methods._linear",
         "prepare": "cryosway.methods._prepare",
         "run": "cryosway.methods._run",
+        "structural": "cryosway.methods._structural",
         "vae": "cryosway.methods._vae",
     },
 )

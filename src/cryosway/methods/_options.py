@@ -185,6 +185,53 @@ class AutodecoderOptions(NeuralOptions):
     )
 
 
+class StructuralOptions(Options):
+    """Options of `structural`."""
+
+    model: Path = Field(description="atomic model that lies in the consensus map: mmCIF or PDB")
+    latent_dim: int = Field(3, ge=1, description="numbers that describe a particle's conformation")
+    epochs: int = Field(24, ge=1, description="passes over the particles")
+    batch_size: int = Field(32, ge=1, description="particles per step")
+    learning_rate: float = Field(1e-2, gt=0, description="of the decoder, at its peak")
+    latent_rate: float = Field(
+        5.0, gt=0, description="learning rate of the latents, over that of the decoder"
+    )
+    decoder: Literal["both", "segments", "field", "mlp", "modes"] = Field(
+        "both",
+        description="how the latent moves the model: rigid segments and a smooth field, one of "
+        "them, every residue by itself, or normal modes alone",
+    )
+    segments: int = Field(8, ge=1, description="rigid segments")
+    fields: int = Field(16, ge=1, description="smooth fields that the latent mixes")
+    width: int = Field(64, ge=8, description="units of the decoder's layers")
+    linear: Path | None = Field(
+        None,
+        description="job of cryosway linear on these particles whose latents and poses to start "
+        "from; default: motion along normal modes",
+    )
+    modes: int = Field(24, ge=1, description="normal modes to start from")
+    rounds: int = Field(2, ge=1, description="times that motion along normal modes is found")
+    beta: float = Field(
+        1.0, ge=0, description="weight of the latents' prior; 1 is the evidence lower bound"
+    )
+    elastic_keep: float = Field(
+        0.99, gt=0, le=1, description="part of the elastic network that is kept"
+    )
+    conformations: float = Field(
+        6.0,
+        ge=0,
+        description="how many independent conformations the elastic network's energy counts for, "
+        "whatever the number of particles",
+    )
+    bond_weight: float = Field(0.1, ge=0, description="weight of bond lengths in each particle")
+    contrast: bool = Field(True, description="fit the contrast of every particle")
+    check_docking: bool = Field(
+        True, description="refuse a model that does not lie in the consensus map"
+    )
+    mask: Mask = MASK
+    seed: int = SEED
+
+
 class EncodeOptions(Options):
     """Options of `encode`."""
 

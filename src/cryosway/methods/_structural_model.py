@@ -1,0 +1,159 @@
+"""The files of a structural job's model, and the decoder that opens them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import gemmi
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cryosway.engine import load_tensors, read_json, save_tensors, write_json
+from cryosway.methods._structural_views import BeadViews
+from cryosway.protein import AtomTable, CoarseModel, coarse_grain, read_structure, write_structure
+from cryosway.volumes._deformation import Deformation, DeformationSpec
+
+if TYPE_CHECKING:
+    from cryosway.jobs import Job
+
+REFERENCE_NAME = "reference.cif"
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StructuralModel:
+    """Everything that turns a latent into a model and its density.
+
+    Attributes
+    ----------
+    coarse
+        The reference: beads, and the atoms that they stand for, the box's centre at 0.
+    deformation
+        The decoder.
+    views
+        Density of the beads, and its scale in the images.
+    """
+
+    coarse: CoarseModel
+    deformation: Deformation
+    views: BeadViews
+
+    def save(self, folder: Path) -> None:
+        """Write reference.cif, model.safetensors and model.json."""
+        write_structure(folder / REFERENCE_NAME, self.coarse.atoms)
+        tensors: dict[str, Any] = {
+            f"deformation.{name}": value.detach().cpu().contiguous()
+            for name, value in self.deformation.state_dict().items()
+        }
+        # The structure file rounds coordinates; these are what the weights belong to.
+        tensors["atoms"] = self.coarse.atoms.coordinates
+        tensors["scale"] = self.views.scale.cpu()
+        save_tensors(folder / "model.safetensors", tensors, {})
+        description = {
+            "volume": "AtomicModel",
+            "latent": "LatentTable",
+            "deformation": self.deformation.spec.model_dump(),
+            "box": self.views.atoms.box,
+            "pixel_size": self.views.atoms.pixel_size,
+        }
+        write_json(folder / "model.json", description)
+
+    @classmethod
+    def load(cls, folder: Path) -> "StructuralModel":
+        """Read what `save` wrote."""
+        tensors = load_tensors(folder / "model.safetensors")[0]
+        described = read_json(folder / "model.json")
+        atoms = read_structure(folder / REFERENCE_NAME, hydrogens=True, waters=True)
+        atoms = atoms.with_coordinates(np.asarray(tensors["atoms"], np.float64))
+        coarse = coarse_grain(atoms)
+        spec = DeformationSpec(**described["deformation"])
+        deformation = make_deformation(spec, coarse)
+        weights = {
+            name.removeprefix("deformation."): torch.as_tensor(value)
+            for name, value in tensors.items()
+            if name.startswith("deformation.")
+        }
+        deformation.load_state_dict(weights)
+        scale = torch.as_tensor(tensors["scale"])
+        views = BeadViews(coarse, described["box"], described["pixel_size"], len(scale))
+        views.scale.copy_(scale)
+        return cls(coarse, deformation.eval(), views)
+
+    @torch.no_grad()
+    def beads(self, z: FloatArray) -> Tensor:
+        """Beads at latents (n, k): (n, N, 3), Å."""
+        return self.deformation(torch.from_numpy(np.asarray(z, np.float32)))
+
+    def atoms(self, z: FloatArray) -> AtomTable:
+        """All atoms, rebuilt on the beads at one latent (k,)."""
+        beads = self.beads(z[None])[0].double().numpy()
+        return self.coarse.atoms.with_coordinates(self.coarse.rebuild(beads))
+
+    def structure(self, z: FloatArray) -> gemmi.Structure:
+        """Give the same as a gemmi structure."""
+        return make_structure([self.atoms(z)])
+
+    def densities(self, z: FloatArray, box: int | None = None) -> npt.NDArray[np.float32]:
+        """Densities (n, box, box, box) at latents (n, k), on the scale of the images."""
+        found = self.views.density(self.beads(z), box)
+        gain = float(self.views.scale[: max(2, len(self.views.scale) // 4)].mean())
+        return np.asarray((found * gain).numpy(), np.float32)
+
+
+def make_deformation(spec: DeformationSpec, coarse: CoarseModel, **more: Any) -> Deformation:
+    """Make the decoder of a model; `more` goes to `Deformation`."""
+    chains = np.unique(coarse.chains, return_inverse=True)[1].astype(np.int64)
+    reference = torch.from_numpy(coarse.coordinates.astype(np.float32))
+    return Deformation(spec, reference, torch.from_numpy(chains), **more)
+
+
+def make_structure(tables: list[AtomTable]) -> gemmi.Structure:
+    """Make a gemmi structure of models 1, 2, …."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "models.cif"
+        write_structure(path, tables)
+        found: gemmi.Structure = gemmi.read_structure(str(path))
+    return found
+
+
+@final
+class StructuralDecoder:
+    """Decodes latents of a structural job."""
+
+    def __init__(self, job: "Job") -> None:
+        self._job = job
+
+    @cached_property
+    def _model(self) -> StructuralModel:
+        return StructuralModel.load(self._job.path)
+
+    def volume(self, z: FloatArray | None) -> npt.NDArray[np.float32]:
+        """Density of the beads at latent z, shape (D, D, D)."""
+        return np.asarray(self._model.densities(np.atleast_2d(_require(z)))[0])
+
+    def model(self, z: FloatArray | None) -> gemmi.Structure:
+        """All atoms at latent z; coordinates have the centre of the box at 0."""
+        return self._model.structure(_require(z))
+
+    def beads(self, z: FloatArray) -> FloatArray:
+        """Beads at latents (n, k): (n, N, 3), Å."""
+        return self._model.beads(np.atleast_2d(z)).double().numpy()
+
+
+def _require(z: FloatArray | None) -> FloatArray:
+    if z is None:
+        msg = "a structural job decodes latents"
+        raise ValueError(msg)
+    return z
+
+
+def open_decoder(job: "Job") -> StructuralDecoder:
+    """Open the decoder of a structural job."""
+    return StructuralDecoder(job)

@@ -1,0 +1,131 @@
+"""`structural` on three states of adenylate kinase."""
+
+import gemmi
+import numpy as np
+import pytest
+import torch
+
+from cryosway._errors import CryoswayError
+from cryosway.methods._structural import structural
+from cryosway.methods._structural_model import StructuralDecoder, StructuralModel
+from cryosway.methods._structural_views import BeadViews, ScaleSums
+from cryosway.protein import coarse_grain, write_structure
+from cryosway.simulate import adenylate_kinase_states, simulate
+from cryosway.simulate._options import SimulateOptions
+from cryosway.simulate._states import load_states
+from cryosway.volumes import Slices
+
+BOX, PIXEL_SIZE, COUNT = 32, 3.5, 500
+QUICK = {"epochs": 10, "modes": 10, "rounds": 1, "latent_dim": 2, "threads": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def states():
+    """Three states on the way from closed to open, in the frame of the images."""
+    options = SimulateOptions(box=BOX, pixel_size=PIXEL_SIZE, superpose=False)
+    return load_states(adenylate_kinase_states(5)[1:4], options).atoms
+
+
+@pytest.fixture(scope="module")
+def images(states, tmp_path_factory):
+    return simulate(
+        list(states), tmp_path_factory.mktemp("set") / "set", n=COUNT, box=BOX,
+        pixel_size=PIXEL_SIZE, snr=0.5, seed=1, superpose=False, shift=5.0, threads=1,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference(states, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.cif"
+    write_structure(path, states[1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def job(images, reference, tmp_path_factory):
+    return structural(
+        images.particles, tmp_path_factory.mktemp("job") / "job", model=reference, **QUICK
+    )
+
+
+def beads_of(atoms):
+    return coarse_grain(atoms).coordinates
+
+
+def test_finds_the_conformation_of_every_particle(job, images, states):
+    truth = np.stack([beads_of(atoms) for atoms in states])
+    true = truth[images.truth()["state"].to_numpy()]
+    found = StructuralDecoder(job).beads(job.latents)
+
+    def rmsd(x):
+        return np.sqrt(((x - true) ** 2).sum(-1).mean(-1)).mean()
+
+    assert rmsd(found) < 0.7 * rmsd(truth[1])
+    bonds = np.linalg.norm(np.diff(found, axis=1), axis=-1)
+    assert abs(bonds.mean() - 3.8) < 0.1
+    # The table's displacement is that of the beads.
+    moved = np.sqrt(((found - truth[1]) ** 2).sum(-1).mean(-1))
+    assert np.allclose(job.particles["displacement"], moved, atol=0.02)
+
+
+def test_job_gives_all_atoms(job, states):
+    decoder = StructuralDecoder(job)
+    found = job.model(job.latents[0])
+    assert isinstance(found, gemmi.Structure)
+    assert found[0].count_atom_sites() == len(states[1])
+    # Every residue has an atom on its bead.
+    ca = [atom.pos.tolist() for chain in found[0] for r in chain for atom in r if atom.name == "CA"]
+    beads = decoder.beads(job.latents[0])[0]
+    assert np.linalg.norm(np.array(ca) - beads, axis=1).mean() < 0.3
+
+
+def test_volume_is_on_the_scale_of_the_images(job, images):
+    """The model's density correlates with the consensus, at about its level."""
+    volume = job.volume(job.latents.mean(0))
+    from cryosway.particles import read_map
+
+    mean = read_map(job.path / "volumes" / "mean.mrc")[0]
+    assert volume.shape == mean.shape == (BOX, BOX, BOX)
+    assert np.corrcoef(volume.ravel(), mean.ravel())[0, 1] > 0.7
+    assert 0.4 < (volume * mean).sum() / (volume**2).sum() < 2.5
+
+
+def test_writes_the_model_along_directions(job):
+    found = gemmi.read_structure(str(job.path / "models" / "direction1.cif"))
+    assert len(found) == 9
+    reopened = StructuralModel.load(job.path)
+    assert reopened.deformation.spec.latent_dim == 2
+
+
+def test_refuses_a_misplaced_model(images, states, tmp_path):
+    path = tmp_path / "far.cif"
+    write_structure(
+        path, states[1].with_coordinates(states[1].coordinates + np.array([12.0, 0, 0]))
+    )
+    with pytest.raises(CryoswayError, match="off by"):
+        structural(images.particles, tmp_path / "job", model=path, **QUICK)
+
+
+def test_says_which_model_cannot_be_read(images, tmp_path):
+    with pytest.raises(CryoswayError, match=r"none\.cif cannot be read"):
+        structural(images.particles, tmp_path / "job", model=tmp_path / "none.cif", **QUICK)
+
+
+def test_scale_of_shells_is_found(states):
+    """Views of the model times a falling scale give that scale, smoothed, back."""
+    model = coarse_grain(states[1])
+    views = BeadViews(model, BOX, PIXEL_SIZE, 17)
+    ky, kx = torch.meshgrid(torch.arange(-15, 16), torch.arange(0, 16), indexing="ij")
+    points = torch.stack([kx.flatten(), ky.flatten()], dim=1).float()
+    shell = points.norm(dim=1).round().long()
+    points, shell = points[shell <= 15], shell[shell <= 15]
+    rotations = torch.eye(3).expand(2, 3, 3)
+    filters = torch.ones(2, len(points))
+    beads = torch.from_numpy(model.coordinates).float().expand(2, -1, -1)
+    blank = Slices(torch.zeros(2, len(points), dtype=torch.cfloat), filters, rotations, points)
+    bare = views.bare(blank, beads)
+    true = torch.linspace(2.0, 1.0, 17)
+    data = torch.view_as_complex((bare * true[shell][:, None]).contiguous())
+    sums = ScaleSums(17)
+    sums.add(Slices(data, filters, rotations, points), bare, shell)
+    assert torch.allclose(sums.solve()[1:14], true[1:14], atol=0.15)
