@@ -1,6 +1,7 @@
 """What all tests share: one thread, no display, no colour, and a molecule known in closed form."""
 
 import os
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMB
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["NO_COLOR"] = "1"
 os.environ.pop("FORCE_COLOR", None)
+# A shell that starts the tests in the background has them ignore Ctrl-C, their children too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

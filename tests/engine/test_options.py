@@ -54,7 +54,11 @@ def test_options_are_complete_and_frozen():
 )
 def test_every_option_of_the_methods_has_a_default_and_a_description(name):
     """But for the few without which a command means nothing."""
-    needed = {"EncodeOptions": {"job"}, "ExportOptions": {"to"}}
+    needed = {
+        "EncodeOptions": {"job"},
+        "ExportOptions": {"to"},
+        "StructuralOptions": {"model"},
+    }
     model = getattr(_options, name)
     fields = model.model_fields
     assert {n for n, field in fields.items() if field.is_required()} == needed.get(name, set())
