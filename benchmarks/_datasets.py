@@ -6,6 +6,7 @@ folder is given as an argument or in the environment variable ``CRYOSWAY_BENCH_D
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,19 @@ def find_data(data: str | Path | None = None) -> Path:
     return Path(folder)
 
 
+def _name_folder(cache: str | Path, name: str, n: int) -> Path:
+    return Path(cache) / (name if n == 10_000 else f"{name}_n{n}")
+
+
+def _simulate_table(
+    table: pd.DataFrame, states: list[AtomTable], folder: Path, **options: Any
+) -> SimulatedSet:
+    """Simulate states that lie as they shall, and write the table of them beside the STAR."""
+    result = simulate(states, folder, superpose=False, **options)
+    table.to_csv(result.path / "states.csv", index=False)
+    return result
+
+
 def build_adk(
     cache: str | Path,
     *,
@@ -59,10 +73,9 @@ def build_adk(
     """
     folder = find_data(data) / "trajectories"
     trajectory = read_trajectory(folder / "adk.psf.gz", folder / "adk_dims.dcd")
-    suffix = "" if n == 10_000 else f"_n{n}"
     return simulate(
         trajectory,
-        Path(cache) / f"adk_snr{snr:g}{suffix}",
+        _name_folder(cache, f"adk_snr{snr:g}", n),
         n=n,
         box=ADK_BOX,
         pixel_size=ADK_PIXEL_SIZE,
@@ -85,7 +98,7 @@ def build_apoferritin(
     """Apoferritin (6Z6U), one state: the homogeneous control, 64 px at 3 Å per pixel."""
     return simulate(
         find_data(data) / "models" / "6z6u.pdb.gz",
-        Path(cache) / ("apoferritin" if n == 10_000 else f"apoferritin_n{n}"),
+        _name_folder(cache, "apoferritin", n),
         n=n,
         box=64,
         pixel_size=3.0,
@@ -118,21 +131,19 @@ def build_assembly(
     """
     atoms = read_structure(find_data(data) / "models" / "4v5d.cif.gz", ligands=False)
     table = list_assembly_states()
-    result = simulate(
+    return _simulate_table(
+        table,
         make_assembly_states(atoms),
-        Path(cache) / ("assembly" if n == 10_000 else f"assembly_n{n}"),
+        _name_folder(cache, "assembly", n),
         n=n,
         box=64,
         pixel_size=ASSEMBLY_PIXEL_SIZE,
         snr=snr,
         seed=seed,
-        superpose=False,
         populations=table["share"].tolist(),
         shift=10.0,
         resolution=ASSEMBLY_PIXEL_SIZE,
     )
-    table.to_csv(result.path / "states.csv", index=False)
-    return result
 
 
 def build_hinge(
@@ -150,21 +161,19 @@ def build_hinge(
     """
     atoms = read_structure(find_data(data) / "models" / "mmcif_7cth.cif.gz", ligands=False)
     table = list_hinge_states()
-    result = simulate(
+    return _simulate_table(
+        table,
         make_hinge_states(atoms),
-        Path(cache) / ("hinge" if n == 10_000 else f"hinge_n{n}"),
+        _name_folder(cache, "hinge", n),
         n=n,
         box=64,
         pixel_size=HINGE_PIXEL_SIZE,
         snr=snr,
         seed=seed,
-        superpose=False,
         coordinates=table["angle"].tolist(),
         shift=9.0,  # so that cryoDRGN's window, which begins at 0.85 of the radius, cuts nothing
         resolution=HINGE_PIXEL_SIZE,
     )
-    table.to_csv(result.path / "states.csv", index=False)
-    return result
 
 
 # Chains of 4V5D; the names of ribosomal chains begin with A (30S) or B (50S).
@@ -200,7 +209,8 @@ def build_ribosome(
     table = _list_ribosome_states()
     states = [_make_ribosome(atoms, row.ratchet, row.sites) for row in table.itertuples()]
     name = "ribosome" if (n, box) == (20_000, 128) else f"ribosome_n{n}_{box}px"
-    result = simulate(
+    return _simulate_table(
+        table,
         states,
         Path(cache) / name,
         n=n,
@@ -208,7 +218,6 @@ def build_ribosome(
         pixel_size=419.2 / box,  # the box of EMPIAR-10076: 320 × 1.31 Å
         snr=snr,
         seed=seed,
-        superpose=False,
         populations=table["share"].tolist(),
         coordinates=table["ratchet"].tolist(),
         potential="electron",
@@ -224,8 +233,6 @@ def build_ribosome(
         junk_fraction=0.15,
         snr_images=1_000,
     )
-    table.to_csv(result.path / "states.csv", index=False)
-    return result
 
 
 def _list_ribosome_states() -> pd.DataFrame:

@@ -20,21 +20,25 @@ if TYPE_CHECKING:
     from cryosway.jobs import Job, open_job, write_volumes
     from cryosway.landscape import landscape
     from cryosway.methods import (
+        audit,
         autodecoder,
         backproject,
         check_docking,
         check_views,
         demo,
+        density,
         dock,
         encode,
         export,
         import_cryodrgn,
         inspect,
         linear,
+        motions,
         prepare,
         run,
         structural,
         vae,
+        write_models,
     )
     from cryosway.particles import Particles, read_particles
     from cryosway.report import report
@@ -48,11 +52,13 @@ __all__ = [
     "Particles",
     "__version__",
     "auc_fsc",
+    "audit",
     "autodecoder",
     "backproject",
     "check_docking",
     "check_views",
     "demo",
+    "density",
     "dock",
     "encode",
     "export",
@@ -61,6 +67,7 @@ __all__ = [
     "inspect",
     "landscape",
     "linear",
+    "motions",
     "open_job",
     "prepare",
     "read_particles",
@@ -70,6 +77,7 @@ __all__ = [
     "simulate",
     "structural",
     "vae",
+    "write_models",
     "write_volumes",
 ]
 
@@ -77,11 +85,13 @@ _PUBLIC = {
     "Job": "cryosway.jobs",
     "Particles": "cryosway.particles",
     "auc_fsc": "cryosway.validate",
+    "audit": "cryosway.methods",
     "autodecoder": "cryosway.methods",
     "backproject": "cryosway.methods",
     "check_docking": "cryosway.methods",
     "check_views": "cryosway.methods",
     "demo": "cryosway.methods",
+    "density": "cryosway.methods",
     "dock": "cryosway.methods",
     "encode": "cryosway.methods",
     "export": "cryosway.methods",
@@ -90,6 +100,7 @@ _PUBLIC = {
     "inspect": "cryosway.methods",
     "landscape": "cryosway.landscape",
     "linear": "cryosway.methods",
+    "motions": "cryosway.methods",
     "open_job": "cryosway.jobs",
     "prepare": "cryosway.methods",
     "read_particles": "cryosway.particles",
@@ -99,6 +110,7 @@ _PUBLIC = {
     "simulate": "cryosway.simulate",
     "structural": "cryosway.methods",
     "vae": "cryosway.methods",
+    "write_models": "cryosway.methods",
     "write_volumes": "cryosway.jobs",
 }
 

@@ -1,3 +1,8 @@
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -50,3 +55,36 @@ def test_this_machine_has_cpus_and_memory():
 def test_no_gpu_memory_without_a_gpu():
     if not torch.cuda.is_initialized():
         assert peak_device_memory_bytes() is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_freed_memory_is_kept():
+    """Arrays that are freed and taken again cost no page faults."""
+    program = """
+import resource, sys
+import numpy as np
+from cryosway.engine._hardware import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+
+def take(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        np.full(48 << 20, 1, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+take(1)
+print(take(4))
+"""
+    environment = os.environ | {"NUMPY_MADVISE_HUGEPAGE": "0"}
+    faults = {
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", program, how],
+                env=environment, check=True, capture_output=True, text=True,
+            ).stdout
+        )
+        for how in ("keep", "leave")
+    }  # fmt: skip
+    assert faults["keep"] < 0.1 * faults["leave"]

@@ -1,6 +1,7 @@
 """Devices, threads and memory of this machine."""
 
 import contextlib
+import ctypes
 import os
 import resource
 import sys
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 
 
 def select_device(name: str = "auto") -> "torch.device":
@@ -91,6 +93,19 @@ def set_threads(n: int | None = None) -> int:
         os.environ["NUMBA_NUM_THREADS"] = str(n)
     torch.set_num_threads(n)  # last: the others' pools are torch's too
     return n
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what this process frees, up to 1 GB, for its next use.
+
+    A training step takes and frees the same arrays again and again. By default glibc hands them
+    back to the system, and every page that comes anew costs a fault, together up to a tenth of the
+    time on a CPU. Other C libraries are left as they are.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(_M_TRIM_THRESHOLD, 1 << 30)
+        set_option(_M_MMAP_THRESHOLD, 1 << 26)
 
 
 def count_cpus() -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from cryosway._errors import CryoswayError
 from cryosway.engine._distributed import ProcessGroup
 from cryosway.engine._gradient import GradientComputer, LoadedBatch, Rows
+from cryosway.engine._hardware import keep_freed_memory
 from cryosway.engine._interrupts import Terminated, TimeLimitError, hold_interrupts
 from cryosway.engine._job_folder import JobFolder
 from cryosway.engine._loader import prefetch, split_epoch
@@ -43,6 +44,8 @@ class Trainer:
         self._plan, self._step, self._count = plan, step, count
         self._job, self._group, self._name = job, group, name
         self._optimiser = Optimiser(step.parameter_groups(), plan)
+        if device.type == "cpu":
+            keep_freed_memory()
         self.precision = choose_precision(plan.precision, device)
         self._gradient = GradientComputer(step, device, self.precision, compile=plan.compile)
         self._state = self._restore()

@@ -1,5 +1,13 @@
 """From particles to latents and maps: streaming, posteriors, EM and latent kernels."""
 
+from cryosway.inference._composition import (
+    VariableParts,
+    find_variable_parts,
+    learn_shares,
+    list_compositions,
+    mix_compositions,
+    weigh_compositions,
+)
 from cryosway.inference._consensus import (
     Consensus,
     accumulate_consensus,
@@ -8,6 +16,14 @@ from cryosway.inference._consensus import (
     solve_consensus,
     split_halves,
     weigh_shells,
+)
+from cryosway.inference._deformed_backprojection import (
+    FourierWeights,
+    MovedMap,
+    MovedParticles,
+    accumulate_weighted,
+    solve_moved,
+    solve_unmoved,
 )
 from cryosway.inference._encoder import Encoder, EncoderSpec, EncoderView
 from cryosway.inference._expectation_maximisation import (
@@ -66,6 +82,7 @@ __all__ = [
     "EncoderSpec",
     "EncoderView",
     "FitState",
+    "FourierWeights",
     "GaussianPosterior",
     "Heterogeneity",
     "ImageSource",
@@ -73,6 +90,8 @@ __all__ = [
     "LatentTable",
     "Misfit",
     "MixtureFit",
+    "MovedMap",
+    "MovedParticles",
     "NoiseModel",
     "PoseErrors",
     "PosePosterior",
@@ -83,18 +102,24 @@ __all__ = [
     "SimulatedNull",
     "Stage",
     "Step",
+    "VariableParts",
     "accumulate_consensus",
     "accumulate_step",
+    "accumulate_weighted",
     "draw_latent",
     "estimate_noise",
+    "find_variable_parts",
     "fit_consensus",
     "gaussian_divergence",
     "gram_matrices",
     "infer_all",
     "infer_posterior",
     "judge_heterogeneity",
+    "learn_shares",
+    "list_compositions",
     "make_setting",
     "measure_misfit",
+    "mix_compositions",
     "normalise_basis",
     "plan_stages",
     "regularise_by_halves",
@@ -104,12 +129,15 @@ __all__ = [
     "signal_power_in_mask",
     "solve_consensus",
     "solve_kernels",
+    "solve_moved",
     "solve_step",
+    "solve_unmoved",
     "split_halves",
     "start_basis",
     "start_fit",
     "subspace_overlap",
     "total_power",
     "update_contrast_sd",
+    "weigh_compositions",
     "weigh_shells",
 ]

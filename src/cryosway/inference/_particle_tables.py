@@ -18,11 +18,19 @@ class LatentTable(nn.Module):
     ----------
     start
         Shape (N, 2, k): mean and log variance to start from.
+    fixed
+        Whether they stay as they are.
     """
 
-    def __init__(self, start: Tensor) -> None:
+    values: Tensor
+
+    def __init__(self, start: Tensor, *, fixed: bool = False) -> None:
         super().__init__()
-        self.values = nn.Parameter(start.flatten(1).clone().float())
+        values = start.flatten(1).clone().float()
+        if fixed:
+            self.register_buffer("values", values)
+        else:
+            self.values = nn.Parameter(values)
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the particles in `rows`, each (n, k)."""
@@ -53,13 +61,21 @@ class PoseTable(nn.Module):
 
     def rotations(self, rows: Tensor, rotations: Tensor) -> Tensor:
         """Corrected rotations (n, 3, 3) of particles; gradients flow to ω."""
+        return self.turn(_look_up(self.turns, rows), rotations)
+
+    def turn(self, turns: Tensor, rotations: Tensor) -> Tensor:
+        """Rotations (n, 3, 3) corrected by turns (n, 3), pixels."""
         with torch.autocast(rotations.device.type, enabled=False):
-            return rotate_by(_look_up(self.turns, rows) * (4 / self.box)) @ rotations
+            return rotate_by(turns * (4 / self.box)) @ rotations
 
     def move(self, rows: Tensor, slices: Slices, views: Tensor) -> Tensor:
         """Give views (n, P, 2) of the content moved by each particle's shift."""
+        return self.shift(_look_up(self.moves, rows), slices, views)
+
+    def shift(self, moves: Tensor, slices: Slices, views: Tensor) -> Tensor:
+        """Move the content of views (n, P, 2) by moves (n, 2), pixels."""
         with torch.autocast(views.device.type, enabled=False):
-            angle = (_look_up(self.moves, rows) @ slices.points.T) * (-2 * torch.pi / self.box)
+            angle = (moves @ slices.points.T) * (-2 * torch.pi / self.box)
         cos, sin = angle.cos(), angle.sin()
         re, im = views.unbind(-1)
         return torch.stack([re * cos - im * sin, re * sin + im * cos], dim=-1)

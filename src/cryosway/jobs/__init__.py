@@ -1,8 +1,16 @@
 """Job folders, opened: particles, latents and volumes of anything that a command has made."""
 
-from cryosway.jobs._decoder import Decoder, MissingResultError
+from cryosway.jobs._decoder import Decoder, MissingResultError, StoredMaps
 from cryosway.jobs._job import Job, open_job
 from cryosway.jobs._map_finish import MapFinish
 from cryosway.jobs._write_volumes import write_volumes
 
-__all__ = ["Decoder", "Job", "MapFinish", "MissingResultError", "open_job", "write_volumes"]
+__all__ = [
+    "Decoder",
+    "Job",
+    "MapFinish",
+    "MissingResultError",
+    "StoredMaps",
+    "open_job",
+    "write_volumes",
+]

@@ -21,8 +21,10 @@ Latent = npt.NDArray[np.float64]
 DECODERS = {
     "autodecoder": "cryosway.methods._autodecoder:open_decoder",
     "import-cryodrgn": "cryosway.methods._cryodrgn_model:open_decoder",
+    "density": "cryosway.methods._density:open_decoder",
     "encode": "cryosway.methods._encode:open_decoder",
     "linear": "cryosway.methods._linear:open_decoder",
+    "motions": "cryosway.methods._motions:open_decoder",
     "structural": "cryosway.methods._structural:open_decoder",
     "vae": "cryosway.methods._vae:open_decoder",
 }

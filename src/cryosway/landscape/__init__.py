@@ -1,5 +1,6 @@
 """What the latents say: principal directions, clusters, densities, UMAP, and maps along them."""
 
+from cryosway.landscape._centres import read_cluster_centres
 from cryosway.landscape._clusters import Clusters, choose_cluster_count, cluster_particles
 from cryosway.landscape._coordinates import PrincipalAxes, fit_principal_axes
 from cryosway.landscape._density import find_extent, smooth_histogram, snap_to_density
@@ -19,6 +20,7 @@ __all__ = [
     "find_extent",
     "fit_principal_axes",
     "landscape",
+    "read_cluster_centres",
     "smooth_histogram",
     "snap_to_density",
     "trace_direction",

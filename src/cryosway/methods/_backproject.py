@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -11,23 +12,18 @@ import torch
 from torch import Tensor
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import JobFolder, Progress, select_device, set_threads, write_table
+from cryosway.engine import JobFolder, Progress, write_table
 from cryosway.inference import Consensus, ImageSource, fit_consensus, split_halves
-from cryosway.jobs import Job, open_job
-from cryosway.methods._job_files import (
-    VolumeIndex,
-    fsc_entries,
-    noise_entries,
-    particles_table,
-    write_curves,
-)
+from cryosway.jobs import Job
+from cryosway.methods._consensus import write_consensus_curves, write_mean
+from cryosway.methods._job_files import VolumeIndex, particles_table
 from cryosway.methods._options import BackprojectOptions
+from cryosway.methods._run_method import run_method
 from cryosway.methods._shared_choices import (
     ParticlesLike,
     WeightsLike,
     as_particles,
     choose_contrast,
-    fingerprint_file,
     load_mask,
     load_weights,
 )
@@ -96,28 +92,19 @@ def backproject(
     checked = BackprojectOptions.check("backproject", {**options, **named})
     found = as_particles(particles)
     amounts = load_weights(weights, len(found))
-    request = _fingerprint_inputs(found, amounts, checked)
-    set_threads(threads)
-    where = select_device(device)
-    with JobFolder.start(
-        out, "backproject", checked, request, resume=resume, overwrite=overwrite
-    ) as job:
-        if not job.already_finished:
-            _fill_folder(job, _choose(job, found, amounts, checked, where), checked)
-    return open_job(out)
+    return run_method(
+        "backproject", found, out, checked, partial(_fill_folder, weights=amounts),
+        inputs=_fingerprint_weights(amounts),
+        resume=resume, overwrite=overwrite, device=device, threads=threads,
+    )  # fmt: skip
 
 
-def _fingerprint_inputs(
-    particles: Particles, weights: npt.NDArray[np.float64] | None, options: BackprojectOptions
-) -> dict[str, str]:
-    inputs = {"particles": particles.fingerprint()}
-    if isinstance(options.mask, Path):
-        inputs["mask"] = fingerprint_file(options.mask)
-    if weights is not None:
-        import hashlib
+def _fingerprint_weights(weights: npt.NDArray[np.float64] | None) -> dict[str, str]:
+    if weights is None:
+        return {}
+    import hashlib
 
-        inputs["weights"] = hashlib.sha256(weights.tobytes()).hexdigest()
-    return inputs
+    return {"weights": hashlib.sha256(weights.tobytes()).hexdigest()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +140,9 @@ class _Chosen:
 def _choose(
     job: JobFolder,
     particles: Particles,
-    weights: npt.NDArray[np.float64] | None,
     options: BackprojectOptions,
     device: torch.device,
+    weights: npt.NDArray[np.float64] | None,
 ) -> _Chosen:
     """Decide which particles take part, their sign, their half-sets and how far they reach."""
     index = np.arange(len(particles)) if weights is None else np.flatnonzero(weights)
@@ -197,7 +184,14 @@ def _choose_band(job: JobFolder, particles: Particles, options: BackprojectOptio
     return band
 
 
-def _fill_folder(job: JobFolder, chosen: _Chosen, options: BackprojectOptions) -> None:
+def _fill_folder(
+    job: JobFolder,
+    particles: Particles,
+    options: BackprojectOptions,
+    device: torch.device,
+    weights: npt.NDArray[np.float64] | None,
+) -> None:
+    chosen = _choose(job, particles, options, device, weights)
     with job.stage("backprojection"):
         consensus = _trim_curves(_accumulate_and_solve(job, chosen), chosen.source)
     with job.stage("maps"):
@@ -295,16 +289,7 @@ def _write_maps(
     pixel_size = chosen.source.pixel_size
     index = VolumeIndex(job.path, pixel_size)
     n_effective = chosen.n_effective
-    files = index.write_half_maps("", consensus.half_maps, "consensus")
-    index.write(
-        "mean",
-        consensus.mean,
-        "mean",
-        "consensus",
-        resolution=consensus.resolution,
-        n_effective=n_effective,
-        half_maps=files,
-    )
+    write_mean(index, consensus, n_effective, prefix="")
     index.write("unmasked", consensus.unmasked, "unmasked", "consensus, as accumulated",
                 n_effective=n_effective)  # fmt: skip
     index.write("mask", consensus.mask, "mask", "soft solvent mask")
@@ -326,11 +311,7 @@ def _tell_mask(job: JobFolder, mask: Tensor, options: BackprojectOptions) -> Non
 
 def _write_tables(job: JobFolder, chosen: _Chosen, consensus: Consensus) -> None:
     source, pixel_size = chosen.source, chosen.source.pixel_size
-    write_curves(
-        job,
-        fsc=fsc_entries(consensus.curves, pixel_size, "mean.mrc"),
-        noise=noise_entries(consensus.noise, source),
-    )
+    write_consensus_curves(job, consensus, source.particles, pixel_size)
     more = {} if chosen.weights is None else {"weight": chosen.weights.numpy()}
     half = chosen.half.numpy() + 1
     table = particles_table(source.particles, half, index=chosen.index, **more)

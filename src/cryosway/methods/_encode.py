@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import JobFolder, select_device, set_threads, write_table
+from cryosway.engine import JobFolder, select_device, set_threads
 from cryosway.inference import EncoderView, ImageSource, infer_all, split_halves
 from cryosway.jobs import Job, open_job
 from cryosway.methods._cryodrgn_model import CryodrgnModel, is_cryodrgn
 from cryosway.methods._cryodrgn_model import open_decoder as open_cryodrgn_decoder
 from cryosway.methods._encode_cryodrgn import encode_cryodrgn, load_encoder
-from cryosway.methods._job_files import VolumeIndex, particles_table
+from cryosway.methods._encode_structural import encode_structural, is_structural
+from cryosway.methods._fit_input import FitInput
+from cryosway.methods._job_files import VolumeIndex
 from cryosway.methods._neural_judgement import infer_particles
-from cryosway.methods._neural_model import PARTICLES_NAME, NeuralDecoder, NeuralModel
+from cryosway.methods._neural_model import NeuralDecoder, NeuralModel
 from cryosway.methods._neural_model import open_decoder as open_neural_decoder
 from cryosway.methods._neural_start import make_source, start_latents
 from cryosway.methods._neural_step import NeuralModules, NeuralSettings, NeuralStep
@@ -27,6 +29,7 @@ from cryosway.methods._shared_choices import (
     choose_contrast,
     fingerprint_file,
 )
+from cryosway.methods._structural_model import StructuralDecoder
 from cryosway.optics import make_disc
 from cryosway.particles import Particles
 from cryosway.volumes import BasisGrid
@@ -44,6 +47,7 @@ def encode(
 ) -> Job:
     """Find the latents of new particles with the encoder of a finished `vae`, or of cryoDRGN's.
 
+    Latents under a model of `structural` need no encoder: they are found image by image.
     The particles must look as those of the training: same box, pixel size and frame of reference.
     With the encoder of an imported job, latents are those of ``cryodrgn eval_images``.
 
@@ -89,20 +93,25 @@ def encode(
         if not job.already_finished:
             if theirs is not None:
                 encode_cryodrgn(job, trained, found, theirs)
+            elif is_structural(trained):
+                encode_structural(job, trained, found, select_device(device))
             else:
                 _encode(job, found, NeuralModel.load(trained.path), select_device(device))
     return open_job(out)
 
 
-def open_decoder(job: Job) -> NeuralDecoder | CryodrgnModel:
+def open_decoder(job: Job) -> NeuralDecoder | CryodrgnModel | StructuralDecoder:
     """Open the decoder of what was encoded: that of the trained job."""
+    if is_structural(job):
+        return StructuralDecoder(job)
     return open_cryodrgn_decoder(job) if is_cryodrgn(job) else open_neural_decoder(job)
 
 
 def _require_encoder(job: Job) -> None:
-    if job.info.get("command") not in ("vae", "encode", "import-cryodrgn"):
+    if job.info.get("command") not in ("vae", "structural", "encode", "import-cryodrgn"):
         message = (
-            f"{job.path} is a job of {job.info.get('command')}, which has no encoder: train vae"
+            f"{job.path} is a job of {job.info.get('command')}, which has no encoder: train vae "
+            "or structural"
         )
         raise CryoswayError(message)
 
@@ -138,18 +147,14 @@ def _encode(job: JobFolder, particles: Particles, model: NeuralModel, device: to
     with job.stage("writing"):
         modules.cpu()
         model.save(job.path)
-        particles.write(job.path / PARTICLES_NAME, absolute_paths=True)
         half = split_halves(len(particles), particles.half_sets, 0)
-        table = particles_table(
-            particles,
-            half.numpy() + 1,
+        FitInput(particles, sign, half).write_particles(
+            job.path,
             latents=found.mean,
             latent_sd=found.sd,
             contrast=found.contrast,
             log_likelihood=found.bound,
-            sign=sign,
         )
-        write_table(job.path / "particles.parquet", table)
         index = VolumeIndex(job.path, model.pixel_size)
         mean = model.densities(found.mean.mean(0)[None])[0]
         index.write("mean", mean, "mean", "network, at the mean latent")

@@ -10,8 +10,7 @@ from cryosway.engine import JobFolder, read_json, write_table
 from cryosway.jobs import Job
 from cryosway.methods._cryodrgn_encoder import ENCODER_NAME, CryodrgnEncoder
 from cryosway.methods._cryodrgn_model import CryodrgnModel
-from cryosway.methods._job_files import VolumeIndex, particles_table
-from cryosway.methods._neural_model import PARTICLES_NAME
+from cryosway.methods._job_files import PARTICLES_NAME, VolumeIndex, particles_table
 from cryosway.optics import CtfParams
 from cryosway.particles import Particles
 

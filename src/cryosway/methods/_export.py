@@ -13,12 +13,12 @@ from cryosway.engine import explain_os_errors
 from cryosway.jobs import Job, open_job
 from cryosway.methods._export_chimerax import write_chimerax
 from cryosway.methods._export_cryodrgn import write_cryodrgn
+from cryosway.methods._intervals import find_inside
+from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.methods._options import ExportOptions
 from cryosway.particles import Particles, load_arrays, read_particles
 
 Rows = npt.NDArray[np.int64]
-
-PARTICLES_NAME = "particles.star"
 
 
 def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
@@ -29,7 +29,8 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     (rows in the input) and ``commands.txt``; also ``config.yaml`` and ``weights.pkl``, which
     ``cryodrgn analyze`` and ``eval_vol`` read, where the decoder is one that cryoDRGN can hold.
     Images stay where they are. For ChimeraX, ``session.cxc`` with copies of the job's maps: those
-    of clusters, and those along each direction as a series.
+    of clusters, and those along each direction as a series; of jobs with atomic models these, as
+    a morph.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     out : path
         Folder for the files, made if need be.
     **options
-        See `ExportOptions`: to (cryodrgn, relion, cryosparc or chimerax), clusters, rows,
-        particles, images_dir.
+        See `ExportOptions`: to (cryodrgn, relion, cryosparc or chimerax), clusters, interval,
+        rows, particles, images_dir.
 
     Returns
     -------
@@ -57,6 +58,9 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     >>> import cryosway as cs
     >>> cs.export("sway", "for_relion", to="relion", clusters=(2,))  # doctest: +SKIP
     PosixPath('for_relion')
+    >>> wide = ("distance1", 30.0, 40.0)  # of a motions job, Å
+    >>> cs.export("moves", "opened", to="relion", interval=(wide,))  # doctest: +SKIP
+    PosixPath('opened')
     """
     settings = ExportOptions.check("export", options)
     opened, folder = open_job(job), Path(out)
@@ -137,12 +141,14 @@ def _choose_rows(job: Job, options: ExportOptions) -> Rows:
                 message = f"there is no cluster {cluster}; there are {', '.join(map(str, there))}"
                 raise CryoswayError(message)
         keep &= table["cluster"].isin(options.clusters).to_numpy()
+    keep &= find_inside(table, options.interval)
     if options.rows is not None:
         listed = np.zeros(len(table), bool)
         listed[_read_rows(options.rows, len(table))] = True
         keep &= listed
     if not keep.any():
-        raise CryoswayError("no particle is in this selection; choose other clusters or rows")
+        message = "no particle is in this selection; choose other clusters, intervals or rows"
+        raise CryoswayError(message)
     return np.flatnonzero(keep)
 
 

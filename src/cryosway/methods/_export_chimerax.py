@@ -10,20 +10,22 @@ from cryosway._errors import CryoswayError
 from cryosway.engine import Progress, write_json
 from cryosway.jobs import Job
 from cryosway.landscape import fit_principal_axes, trace_direction
+from cryosway.methods._bead_ensemble import BeadEnsemble
 from cryosway.methods._job_files import VolumeIndex
+from cryosway.methods._models import MODELS_NAME, POINTS, along_direction, write_series
 from cryosway.methods._options import ExportOptions
-from cryosway.report import Contents, choose_threshold, gather_contents, write_session
+from cryosway.report import Contents, choose_report_threshold, gather_contents, write_session
 
 _SHOWN = ("mean", "cluster", "path")
 _POINTS = 7  # maps along a direction, where landscape has made none
 
 
 def write_chimerax(folder: Path, job: Job, options: ExportOptions) -> None:
-    """Write ``session.cxc``, and the maps that it opens to ``volumes/``.
+    """Write ``session.cxc``, and the maps and models that it opens to ``volumes/``, ``models/``.
 
     Consensus, maps at cluster centres, and those along the principal directions, each of these a
-    series with a slider. Of a job with latents that has no landscape yet, maps along the first
-    direction are made here.
+    series with a slider; atomic models as a morph. Of a job with latents that has no landscape
+    yet, maps along the first direction are made here, and models where the job has them.
 
     Parameters
     ----------
@@ -34,13 +36,16 @@ def write_chimerax(folder: Path, job: Job, options: ExportOptions) -> None:
     options : ExportOptions
         ``clusters`` chooses cluster maps; what chooses particles is refused.
     """
-    if options.rows is not None or options.particles is not None:
-        message = "--rows and --particles choose particles, of which none go to ChimeraX: use "
-        raise CryoswayError(message + "--clusters, or cryosway volumes for maps of your choice")
+    if options.rows is not None or options.particles is not None or options.interval:
+        message = (
+            "--rows, --particles and --interval choose particles, of which none go to ChimeraX: "
+            "use --clusters, or cryosway volumes and models for some of your choice"
+        )
+        raise CryoswayError(message)
     shown = [entry for entry in job.volumes if entry["kind"] in _SHOWN]
     shown = _choose_clusters(job, shown, options.clusters)
     traced = any(entry["kind"] == "path" for entry in shown)
-    walks = not traced and _has_latents(job)
+    walks = not traced and _has_latents(job) and job.main.info.get("command") != "motions"
     if not shown and not walks:
         message = f"{job.path} holds no maps; see its log.txt for how far it came"
         raise CryoswayError(message)
@@ -52,8 +57,19 @@ def write_chimerax(folder: Path, job: Job, options: ExportOptions) -> None:
     write_json(place / "volumes.json", {"volumes": kept})
     if walks:
         _walk(folder, job)
-    contents = _gather(folder, job)
-    write_session(contents, _choose_level(job, contents))
+    _add_models(folder, job.main)
+    _write_script(folder, job)
+
+
+def _add_models(folder: Path, job: Job) -> None:
+    """Copy a job's atomic models, and what colours them; make them where it has only latents."""
+    if (job.path / "models" / MODELS_NAME).exists():
+        shutil.copytree(job.path / "models", folder / "models", dirs_exist_ok=True)
+    elif job.info.get("command") == "structural":
+        series = [along_direction(job, 1, POINTS)]
+        write_series(BeadEnsemble(job), folder / "models", series)
+    if (job.path / "motions.json").exists():
+        shutil.copyfile(job.path / "motions.json", folder / "motions.json")
 
 
 def _choose_clusters(
@@ -87,15 +103,11 @@ def _walk(folder: Path, job: Job) -> None:
             progress.advance()
 
 
-def _gather(folder: Path, job: Job) -> Contents:
-    """Describe the folder as the report describes a job."""
-    main = replace(gather_contents(job.main.path).main, path=folder)
-    return Contents(folder, job.info, main, [main])
-
-
-def _choose_level(job: Job, contents: Contents) -> float:
-    """Choose the contour level of all maps, from the first of them, within the solvent mask."""
-    first = next(maps[0] for kind in _SHOWN if (maps := contents.maps(kind)))
-    masks = gather_contents(job.main.path).maps("mask")
-    fits = masks and masks[0].density.shape == first.density.shape
-    return choose_threshold(first.density, masks[0].density if fits else None)
+def _write_script(folder: Path, job: Job) -> None:
+    """Write the script of a folder with maps, at one level within the mask of their job."""
+    whole = gather_contents(job.main.path)
+    main = replace(whole.main, path=folder)
+    contents = Contents(folder, job.info, main, [main])
+    level = choose_report_threshold(contents, masked_by=whole)
+    assert level is not None  # there is a map
+    write_session(contents, level)

@@ -17,13 +17,12 @@ from cryosway.methods._cryodrgn_data import CryodrgnData, DataPaths
 from cryosway.methods._cryodrgn_encoder import CryodrgnEncoder
 from cryosway.methods._cryodrgn_folder import TrainingFolder
 from cryosway.methods._cryodrgn_model import CryodrgnModel
-from cryosway.methods._job_files import VolumeIndex
+from cryosway.methods._job_files import PARTICLES_NAME, VolumeIndex
 from cryosway.methods._options import ImportCryodrgnOptions
 
 FloatArray = npt.NDArray[np.float64]
 
 COMMAND = "import-cryodrgn"
-PARTICLES_NAME = "particles.star"
 
 
 def import_cryodrgn(

@@ -9,28 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cryosway.engine import (
-    JobFolder,
-    read_json,
-    select_device,
-    set_threads,
-    write_json,
-    write_table,
-)
+from cryosway.engine import JobFolder, read_json, write_json, write_table
 from cryosway.inference import ImageSource, fit_consensus, split_halves
-from cryosway.jobs import Job, open_job
+from cryosway.jobs import Job
+from cryosway.methods._consensus import write_consensus_curves
 from cryosway.methods._image_checks import judge_trials, try_hypotheses
-from cryosway.methods._job_files import (
-    VolumeIndex,
-    fsc_entries,
-    noise_entries,
-    particles_table,
-    write_curves,
-)
+from cryosway.methods._job_files import VolumeIndex, particles_table
 from cryosway.methods._metadata_checks import Check, check_metadata, make_check, summarise
 from cryosway.methods._options import InspectOptions
 from cryosway.methods._pose_hypotheses import CTF_HYPOTHESES, POSE_HYPOTHESES, HypothesisTest
-from cryosway.methods._shared_choices import ParticlesLike, as_particles, choose_contrast
+from cryosway.methods._run_method import run_method
+from cryosway.methods._shared_choices import ParticlesLike, choose_contrast
 from cryosway.particles import Particles, detect_contrast
 from cryosway.report import report
 
@@ -110,17 +99,10 @@ def examine(
     **options: Any,
 ) -> Job:
     """Do what `inspect` does, without its report."""
-    checked = InspectOptions.check("inspect", options)
-    found = as_particles(particles)
-    set_threads(threads)
-    where = select_device(device)
-    request = {"particles": found.fingerprint()}
-    with JobFolder.start(
-        out, "inspect", checked, request, resume=resume, overwrite=overwrite
-    ) as job:
-        if not job.already_finished:
-            _fill_folder(job, found, checked, where)
-    return open_job(out)
+    return run_method(
+        "inspect", particles, out, InspectOptions.check("inspect", options), _fill_folder,
+        resume=resume, overwrite=overwrite, device=device, threads=threads,
+    )  # fmt: skip
 
 
 def read_checks(job: Job) -> list[Check]:
@@ -260,10 +242,6 @@ def _make_quick_map(
         n_effective=len(source),
     )
     index.write("mask", consensus.mask, "mask", "soft solvent mask")
-    write_curves(
-        job,
-        fsc=fsc_entries(consensus.curves, pixel_size, "mean.mrc"),
-        noise=noise_entries(consensus.noise, source),
-    )
+    write_consensus_curves(job, consensus, sample.particles, pixel_size)
     job.update(box=box, pixel_size=pixel_size, resolution_angstrom=consensus.resolution)
     job.log(f"quick map of {len(source)} images: {consensus.resolution:.1f} Å")

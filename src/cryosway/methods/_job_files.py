@@ -3,7 +3,6 @@
 The format is that of docs/format.md; what reads it are `cryosway.jobs` and the report.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -11,21 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cryosway.engine import JobFolder, read_json, write_json
-from cryosway.inference import ImageSource, NoiseModel
+from cryosway.engine import JobFolder, TrainingResult, read_json, write_json
 from cryosway.optics import matrix_to_relion_euler
 from cryosway.particles import Particles, write_map
-from cryosway.validate import fsc_resolution
 
 FloatArray = npt.NDArray[np.float64]
 
-# curve of `corrected_fsc` → its label in curves.json
-FSC_LABELS = {
-    "unmasked": "unmasked",
-    "masked": "masked",
-    "randomised": "masked, phases randomised",
-    "corrected": "masked, corrected",
-}
+PARTICLES_NAME = "particles.star"
 
 
 @final
@@ -120,65 +111,21 @@ class VolumeIndex:
         return files
 
 
-def fsc_entries(
-    curves: Mapping[str, npt.ArrayLike], pixel_size: float, volume: str
-) -> list[dict[str, Any]]:
-    """Give the ``fsc`` entries of curves.json, the final curve first.
-
-    Parameters
-    ----------
-    curves : Mapping
-        From `corrected_fsc`: unmasked, masked, randomised, corrected; each shape (D // 2,).
-    pixel_size : float
-        Å per voxel.
-    volume : str
-        File of the map that they belong to.
-
-    Returns
-    -------
-    list of dict
-        With a resolution where the curve states one.
-    """
-    entries = []
-    for name in ("corrected", "masked", "unmasked", "randomised"):
-        if name not in curves:
-            continue
-        value = np.asarray(curves[name], np.float64)
-        stated = None if name == "randomised" else fsc_resolution(value, pixel_size)
-        frequency = np.arange(len(value)) / (2 * len(value) * pixel_size)
-        entries.append(
-            {
-                "label": FSC_LABELS[name],
-                "volume": volume,
-                "frequency_per_angstrom": frequency,
-                "value": np.round(value, 5),
-                "resolution_angstrom": stated,
-            }
-        )
-    return entries
-
-
-def noise_entries(noise: NoiseModel, source: ImageSource) -> list[dict[str, Any]]:
-    """Give the ``noise`` entries of curves.json: one spectrum per optics group.
-
-    The unit is the variance per pixel of images with white noise of that power.
-    """
-    box = source.particles.box
-    sizes = source.particles.ctf.groupby("optics_group")["pixel_size"].mean()
-    entries = []
-    for group, power in zip(source.groups, noise.power / box**2, strict=True):
-        frequency = np.arange(len(power)) / (box * float(sizes.loc[group]))
-        entries.append(
-            {"optics_group": int(group), "frequency_per_angstrom": frequency, "power": power}
-        )
-    return entries
-
-
 def write_curves(job: JobFolder, **curves: Any) -> None:
     """Write curves.json, or replace the parts that are given: ``fsc``, ``noise``, ``spectrum``."""
     path = job.path / "curves.json"
     earlier = read_json(path) if path.exists() else {}
     write_json(path, {**earlier, **curves})
+
+
+def training_entry(result: TrainingResult) -> dict[str, Any]:
+    """Give the ``training`` entry of job.json."""
+    return {
+        "steps": result.steps,
+        "precision": result.precision,
+        "particles_per_s": result.items_per_s,
+        **result.losses,
+    }
 
 
 def particles_table(

@@ -4,47 +4,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from cryosway.inference import Consensus, FitState, GaussianPosterior, NoiseModel, PoseErrors
+from cryosway.inference import FitState, GaussianPosterior, PoseErrors
 from cryosway.volumes import BasisGrid
-
-
-def consensus_checkpoint(consensus: Consensus) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Pack a consensus into tensors and plain values."""
-    tensors = {
-        "mean": consensus.mean,
-        "unmasked": consensus.unmasked,
-        "half_0": consensus.half_maps[0],
-        "half_1": consensus.half_maps[1],
-        "mask": consensus.mask,
-        "signal_power": consensus.signal_power,
-        "noise": consensus.noise.power,
-        **{f"fsc_{name}": curve for name, curve in consensus.curves.items()},
-    }
-    contiguous = {
-        name: value.contiguous() if isinstance(value, Tensor) else value
-        for name, value in tensors.items()
-    }
-    return contiguous, {"resolution": consensus.resolution}
-
-
-def load_consensus(tensors: dict[str, Any], meta: dict[str, Any]) -> Consensus:
-    """Unpack `consensus_checkpoint`."""
-
-    def tensor(name: str) -> Tensor:
-        return torch.as_tensor(tensors[name])
-
-    return Consensus(
-        mean=tensor("mean"),
-        unmasked=tensor("unmasked"),
-        half_maps=(tensor("half_0"), tensor("half_1")),
-        mask=tensor("mask"),
-        curves={k[4:]: np.asarray(v) for k, v in tensors.items() if k.startswith("fsc_")},
-        resolution=float(meta["resolution"]),
-        signal_power=tensor("signal_power"),
-        noise=NoiseModel(np.asarray(tensors["noise"])),
-    )
 
 
 def state_checkpoint(state: FitState) -> tuple[dict[str, Any], dict[str, Any]]:

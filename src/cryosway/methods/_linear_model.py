@@ -20,13 +20,13 @@ from cryosway.inference import (
     ShellMixture,
     solve_kernels,
 )
+from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.particles import read_particles
 from cryosway.validate import corrected_fsc
 
 if TYPE_CHECKING:
     from cryosway.jobs import Job
 
-PARTICLES_NAME = "particles.star"
 
 FloatArray = npt.NDArray[np.float64]
 Volume = npt.NDArray[np.float32]
@@ -205,7 +205,8 @@ class KernelDecoder:
 
     def _linear_map(self, z: FloatArray, part: int | None) -> Tensor:
         basis = self.model.volumes if part is None else self.model.half_volumes[part]
-        return torch.einsum("c,cxyz->xyz", torch.tensor([1.0, *z.tolist()]), basis)
+        amounts = [1.0, *z.tolist()][: len(basis)]  # of latents without components, the mean
+        return torch.einsum("c,cxyz->xyz", torch.tensor(amounts), basis)
 
     def decode(self, z: FloatArray) -> LatentMaps:
         """Make the maps at a latent; the last one is remembered."""

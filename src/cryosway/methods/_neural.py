@@ -1,68 +1,37 @@
 """What `vae` and `autodecoder` do alike: start, train, infer, judge and write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from cryosway.engine import (
     JobFolder,
     ProcessGroup,
-    TrainingResult,
     open_process_group,
     select_device,
     set_threads,
     share_job,
     train,
-    write_table,
 )
-from cryosway.inference import (
-    Consensus,
-    Encoder,
-    LatentTable,
-    NoiseModel,
-    PoseTable,
-    split_halves,
-)
+from cryosway.inference import Consensus, LatentTable
 from cryosway.jobs import Job, open_job
-from cryosway.methods._job_files import (
-    VolumeIndex,
-    fsc_entries,
-    noise_entries,
-    particles_table,
-    write_curves,
-)
+from cryosway.methods._consensus import find_consensus
+from cryosway.methods._fit_input import FitInput
 from cryosway.methods._linear import linear
-from cryosway.methods._linear_checkpoints import consensus_checkpoint, load_consensus
-from cryosway.methods._neural_judgement import (
-    Inferred,
-    Judgement,
-    infer_particles,
-    judge_held_out,
-)
-from cryosway.methods._neural_model import PARTICLES_NAME, NeuralModel
+from cryosway.methods._neural_judgement import infer_particles, judge_held_out
 from cryosway.methods._neural_poses import follow_poses
+from cryosway.methods._neural_results import NeuralResult, write_results
 from cryosway.methods._neural_setup import NeuralOptions, choose_held_out, make_plan, make_step
 from cryosway.methods._neural_start import (
     NeuralStart,
-    find_consensus,
-    make_source,
     open_linear,
     start_from_consensus,
     start_from_linear,
 )
-from cryosway.methods._neural_step import NeuralModules, NeuralStep
-from cryosway.methods._shared_choices import (
-    ParticlesLike,
-    as_particles,
-    choose_contrast,
-    fingerprint_neural,
-    load_mask,
-    warn_of_window,
-)
+from cryosway.methods._neural_step import NeuralStep
+from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_inputs
 from cryosway.particles import Particles
 
 
@@ -99,7 +68,7 @@ def fit_neural(
     """Run a neural method in this process, or this process's share of it; see `vae`."""
     found = as_particles(particles)
     set_threads(threads)
-    inputs = fingerprint_neural(found, options)
+    inputs = fingerprint_inputs(found, options)
     with open_process_group(device) as group:
         place = Place(select_device(device) if group is None else group.device, threads, group)
         folder = JobFolder.start(
@@ -146,26 +115,26 @@ class NeuralFit:
     def __init__(
         self, job: JobFolder, particles: Particles, options: NeuralOptions, place: Place
     ) -> None:
-        self.job, self.particles, self.options, self.place = job, particles, options, place
-        self.sign = choose_contrast(job, particles)
-        warn_of_window(particles)
-        self.half = split_halves(len(particles), particles.half_sets, options.seed)
+        self.job, self.options, self.place = job, options, place
+        self.data = FitInput.choose(job, particles, options.seed)
         self.held = choose_held_out(len(particles), options)
-        self.pixel_size = float(particles.ctf["pixel_size"].max())
 
     def run(self) -> None:
         """Do all stages."""
         job, device, group = self.job, self.place.device, self.place.group
         with job.stage("linear"):
             linear = self._find_linear()
+        data = self.data
         with job.stage("consensus"):
-            consensus = self._find_consensus()
+            images = data.open_source(device)
+            consensus = find_consensus(job, images, data.half, self.options.mask)
+            del images  # and its cache
         with job.stage("start"):
             start = self._find_start(consensus, linear)
         if group is not None:
-            poses = (self.particles.rotations, self.particles.shifts)
-            group.tell_all((*start.pack(), self.sign, poses))
-        step = make_step(self.particles, self.sign, start, self.options, device)
+            poses = (data.particles.rotations, data.particles.shifts)
+            group.tell_all((*start.pack(), data.sign, poses))
+        step = make_step(data.particles, data.sign, start, self.options, device)
         with job.stage("training"):
             count = len(step.chosen)
             result = train(make_plan(self.options), step, count, job, device, group=group)
@@ -176,7 +145,8 @@ class NeuralFit:
                 step, start.base, self.held, result.precision, self.options.seed
             )
         with job.stage("writing"):
-            self._write(step.module, start, consensus, found, result, judged)
+            fitted = NeuralResult(step.module, start, consensus, found, result, judged, self.held)
+            write_results(job, data, fitted)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -185,17 +155,9 @@ class NeuralFit:
         if self.options.start != "linear":
             return None
         linear = self._fit_linear()
-        self.particles = follow_poses(self.job, self.particles, linear)
+        particles = follow_poses(self.job, self.data.particles, linear)
+        self.data = replace(self.data, particles=particles)
         return linear
-
-    def _find_consensus(self) -> Consensus:
-        kept = self.job.load_checkpoint("consensus")
-        if kept is not None:
-            return load_consensus(*kept)
-        mask = load_mask(self.options.mask, self.particles.box, self.pixel_size)
-        consensus = find_consensus(self.particles, self.sign, self.half, mask, self.place.device)
-        self.job.save_checkpoint("consensus", *consensus_checkpoint(consensus))
-        return consensus
 
     def _find_start(self, consensus: Consensus, linear: Job | None) -> NeuralStart:
         kept = self.job.load_checkpoint("start")
@@ -207,7 +169,7 @@ class NeuralFit:
         else:
             start = start_from_consensus(
                 consensus,
-                len(self.particles),
+                len(self.data),
                 options.latent_dim,
                 contrast=options.contrast,
                 with_mean=options.start == "mean",
@@ -218,9 +180,9 @@ class NeuralFit:
     def _fit_linear(self) -> Job:
         options = self.options
         if options.linear is not None:
-            return open_linear(options.linear, self.particles)
+            return open_linear(options.linear, self.data.particles)
         return linear(
-            self.particles,
+            self.data.particles,
             self.job.path / "linear",
             mask=options.mask,
             contrast=options.contrast,
@@ -240,93 +202,3 @@ class NeuralFit:
             make_plan(self.options), held, len(self.held), self.job, self.place.device,
             name="held-out latents",
         )  # fmt: skip
-
-    # -- results -------------------------------------------------------------------------------
-
-    def _write(
-        self,
-        modules: NeuralModules,
-        start: NeuralStart,
-        consensus: Consensus,
-        found: Inferred,
-        result: TrainingResult,
-        judged: Judgement | None,
-    ) -> None:
-        job = self.job
-        modules.cpu()
-        particles = self._refined_particles(modules.poses)
-        particles.write(job.path / PARTICLES_NAME, absolute_paths=True)
-        encoder = modules.latent if isinstance(modules.latent, Encoder) else None
-        model = NeuralModel(
-            modules.volume, encoder, start.mask, start.signal, start.noise,
-            start.contrast_sd, self.pixel_size,
-        )  # fmt: skip
-        model.save(job.path)
-        held = np.zeros(len(particles), bool)
-        held[self.held] = True
-        table = particles_table(
-            particles,
-            self.half.numpy() + 1,
-            latents=found.mean,
-            latent_sd=found.sd,
-            contrast=found.contrast,
-            log_likelihood=found.bound,
-            sign=self.sign,
-            held_out=held,
-        )
-        write_table(job.path / "particles.parquet", table)
-        self._write_maps(consensus, start, model, found.mean)
-        facts = {
-            "box": self.particles.box,
-            "pixel_size": self.pixel_size,
-            "radius": self.particles.box // 2 - 1,
-            "components": self.options.latent_dim,
-            "resolution_angstrom": consensus.resolution,
-            "training": {
-                "steps": result.steps,
-                "precision": result.precision,
-                "particles_per_s": result.items_per_s,
-                **result.losses,
-            },
-        }
-        job.update(**facts, **({} if judged is None else {"held_out": judged.describe()}))
-
-    def _refined_particles(self, poses: PoseTable | None) -> Particles:
-        if poses is None:
-            return self.particles
-        pixel_size = self.particles.ctf["pixel_size"].to_numpy(np.float64)[:, None]
-        rotations, shifts = poses.corrected(
-            self.particles.rotations, self.particles.shifts / pixel_size
-        )
-        return self.particles.with_poses(rotations, shifts * pixel_size)
-
-    def _write_maps(
-        self,
-        consensus: Consensus,
-        start: NeuralStart,
-        model: NeuralModel,
-        latents: npt.NDArray[np.float64],
-    ) -> None:
-        index = VolumeIndex(self.job.path, self.pixel_size)
-        halves = index.write_half_maps("mean_", consensus.half_maps, "consensus")
-        index.write(
-            "mean", consensus.mean, "mean", "consensus",
-            resolution=consensus.resolution,
-            n_effective=float(len(self.particles)),
-            half_maps=halves,
-        )  # fmt: skip
-        index.write("mask", start.mask, "mask", "solvent mask")
-        centre = latents.mean(0)
-        index.write(
-            "network_mean",
-            model.densities(centre[None])[0],
-            "state",
-            "network, at the mean latent",
-            z=centre.tolist(),
-        )
-        source = make_source(self.particles, self.sign, start.noise)
-        write_curves(
-            self.job,
-            fsc=fsc_entries(consensus.curves, self.pixel_size, "mean.mrc"),
-            noise=noise_entries(NoiseModel(start.noise), source),
-        )

@@ -11,26 +11,14 @@ import torch
 from torch import Tensor
 
 from cryosway.engine import load_tensors, read_json, save_tensors, write_json
-from cryosway.inference import (
-    Encoder,
-    EncoderSpec,
-    EncoderView,
-    GaussianPosterior,
-    ImageSource,
-    LatentKernel,
-    solve_kernels,
-)
-from cryosway.methods._neural_start import make_source
+from cryosway.inference import Encoder, EncoderSpec, EncoderView
+from cryosway.methods._nearby_maps import NearbyMaps
 from cryosway.optics import make_disc
-from cryosway.particles import read_particles
-from cryosway.validate import corrected_fsc
 from cryosway.volumes import FieldSpec, NeuralField, NeuralVolume
 
 if TYPE_CHECKING:
     from cryosway.jobs import Job
 
-PARTICLES_NAME = "particles.star"
-_KERNEL = 1.5  # width of half-maps' kernel, in posterior standard deviations
 _ENCODER = "latent."
 
 FloatArray = npt.NDArray[np.float64]
@@ -143,61 +131,32 @@ class NeuralDecoder:
 
     def __init__(self, job: "Job") -> None:
         self._job = job
-        self._last: tuple[bytes, tuple[Volume, Volume]] | None = None
+        self._near = NearbyMaps(job, lambda: (self.model.noise, self.model.mask.numpy()))
 
     @cached_property
     def model(self) -> NeuralModel:
         """The trained networks."""
         return NeuralModel.load(self._job.path)
 
-    @cached_property
-    def _source(self) -> ImageSource:
-        particles = read_particles(self._job.path / PARTICLES_NAME, accept_defaults=True)
-        sign = self._job.particles["sign"].to_numpy(np.float64)
-        return make_source(particles, sign, self.model.noise)
-
-    @cached_property
-    def _kernel(self) -> LatentKernel:
-        table = self._job.particles
-        sd = self._job.latent_sd
-        assert sd is not None
-        contrast = table["contrast"].to_numpy(np.float64)
-        posterior = GaussianPosterior(
-            mean=self._job.latents,
-            covariance=np.square(sd)[:, :, None] * np.eye(sd.shape[1]),
-            contrast=contrast,
-            contrast_variance=np.zeros_like(contrast),
-            log_likelihood=np.zeros_like(contrast),
-        )
-        half = torch.from_numpy(table["half"].to_numpy(np.int64) - 1)
-        return LatentKernel(posterior, half, (_KERNEL,))
-
     def volume(self, z: FloatArray | None) -> Volume:
         """Masked density at latent z, shape (D, D, D)."""
         return np.asarray(self.model.densities(np.atleast_2d(_require(z)))[0])
 
     def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
-        """Unmasked half-maps of the particles around z, not regularised; the last are kept."""
-        key = np.asarray(_require(z), np.float64).tobytes()
-        if self._last is None or self._last[0] != key:
-            equations, _ = self._kernel.accumulate(self._source, _require(z))
-            first, second = (solve_kernels(equations, part)[0].numpy() for part in (0, 1))
-            self._last = (key, (first, second))
-        return self._last[1]
+        """Unmasked half-maps of the particles around z, not regularised."""
+        return self._near.half_maps(_require(z))
 
     def fsc(self, z: FloatArray | None) -> FloatArray:
         """Masked, corrected FSC of the half-maps, shape (D // 2,)."""
-        first, second = self.half_maps(z)
-        return corrected_fsc(first, second, self.model.mask.numpy())["corrected"]
+        return self._near.fsc(_require(z))
 
     def n_effective(self, z: FloatArray | None) -> float:
         """Effective number of particles behind the half-maps at z."""
-        weights = self._kernel.weights(_require(z))[:, 0]
-        return float(weights.sum() ** 2 / max(np.square(weights).sum(), 1e-30))
+        return self._near.n_effective(_require(z))
 
     def weights(self, z: FloatArray | None) -> FloatArray:
         """Weight of every particle at z, shape (N, 1)."""
-        return self._kernel.weights(_require(z))
+        return self._near.weights(_require(z))
 
 
 def _require(z: FloatArray | None) -> FloatArray:

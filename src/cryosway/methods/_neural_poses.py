@@ -6,6 +6,7 @@ import numpy as np
 
 from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder
+from cryosway.inference import PoseTable
 from cryosway.jobs import Job
 from cryosway.optics import relion_euler_to_matrix, rotation_angle
 from cryosway.particles import Particles
@@ -48,3 +49,12 @@ def follow_poses(job: JobFolder, particles: Particles, linear: Job) -> Particles
         warnings.warn(message, CryoswayWarning, stacklevel=2)
     job.decide("poses of the network", f"as in {linear.path}", why)
     return particles.with_poses(rotations, shifts)
+
+
+def refine_particles(particles: Particles, poses: PoseTable | None) -> Particles:
+    """Give particles their corrected poses, if there are any."""
+    if poses is None:
+        return particles
+    pixel_size = particles.ctf["pixel_size"].to_numpy(np.float64)[:, None]
+    rotations, shifts = poses.corrected(particles.rotations, particles.shifts / pixel_size)
+    return particles.with_poses(rotations, shifts * pixel_size)

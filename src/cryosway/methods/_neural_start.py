@@ -16,7 +16,6 @@ from cryosway.inference import (
     GaussianPosterior,
     ImageSource,
     NoiseModel,
-    fit_consensus,
 )
 from cryosway.jobs import Job, open_job
 from cryosway.methods._linear_model import LinearModel, load_posterior
@@ -144,18 +143,6 @@ def start_from_consensus(
         noise=consensus.noise.power,
         contrast_sd=_CONTRAST_SD if contrast else 0.0,
     )
-
-
-def find_consensus(
-    particles: Particles,
-    sign: npt.NDArray[np.int8],
-    half: Tensor,
-    mask: Tensor | None,
-    device: torch.device,
-) -> Consensus:
-    """Fit the consensus of particles at full resolution."""
-    source = ImageSource(particles, particles.box // 2 - 1, sign=sign, device=device)
-    return fit_consensus(source, half, mask=mask)
 
 
 def open_linear(path: Path, particles: Particles) -> Job:

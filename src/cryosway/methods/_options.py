@@ -193,8 +193,17 @@ class StructuralOptions(Options):
     epochs: int = Field(24, ge=1, description="passes over the particles")
     batch_size: int = Field(32, ge=1, description="particles per step")
     learning_rate: float = Field(1e-2, gt=0, description="of the decoder, at its peak")
-    latent_rate: float = Field(
-        5.0, gt=0, description="learning rate of the latents, over that of the decoder"
+    latent: Literal["table", "encoder"] = Field(
+        "table",
+        description="how latents follow from images: each by itself, by Gauss-Newton steps; or by "
+        "a network",
+    )
+    refine_poses: bool = Field(False, description="refine rotations and shifts")
+    pose_sd: float = Field(
+        1.0,
+        gt=0,
+        description="expected error of the poses, pixels: of shifts, and of what rotations move at "
+        "a quarter of the box",
     )
     decoder: Literal["both", "segments", "field", "mlp", "modes"] = Field(
         "both",
@@ -211,31 +220,105 @@ class StructuralOptions(Options):
     )
     modes: int = Field(24, ge=1, description="normal modes to start from")
     rounds: int = Field(2, ge=1, description="times that motion along normal modes is found")
-    beta: float = Field(
-        1.0, ge=0, description="weight of the latents' prior; 1 is the evidence lower bound"
-    )
     elastic_keep: float = Field(
         0.99, gt=0, le=1, description="part of the elastic network that is kept"
     )
-    conformations: float = Field(
-        6.0,
-        ge=0,
-        description="how many independent conformations the elastic network's energy counts for, "
-        "whatever the number of particles",
-    )
-    bond_weight: float = Field(0.1, ge=0, description="weight of bond lengths in each particle")
     contrast: bool = Field(True, description="fit the contrast of every particle")
+    occupancy: Literal["auto", "chains", "none"] = Field(
+        "auto",
+        description="parts of the model that may be missing in particles: auto (the chains that "
+        "images show to be missing in some), chains (all heavy ones), or none",
+    )
+    occupancy_of: tuple[str, ...] = Field(
+        (),
+        description="chains or residues that are present or missing together, as B or C,D or "
+        "/E:10-60, instead of every chain by itself; may be repeated",
+    )
     check_docking: bool = Field(
         True, description="refuse a model that does not lie in the consensus map"
     )
+    halves: bool = Field(
+        True,
+        description="fit a model to each half-set too: where they disagree, the model is unsure",
+    )
     mask: Mask = MASK
+    seed: int = SEED
+
+
+class DensityOptions(Options):
+    """Options of `density`."""
+
+    by: Literal["kernel", "deformed", "network"] = Field(
+        "kernel",
+        description="kernel: maps at any latent from the particles around it; deformed: one state "
+        "from all particles, moved along the model's motion; network: a neural field",
+    )
+    state: str = Field(
+        "reference",
+        description="deformed: state to move particles to: reference, cluster:NUMBER (of "
+        "landscape), particle:ROW, or a latent, as 0.3,-1.2,0",
+    )
+    iterations: int = Field(
+        8, ge=1, description="deformed: most steps of the solver, each a pass over the images"
+    )
+    region: Mask = Field(
+        "auto",
+        description="deformed: part of the map whose FSC is told apart: auto (the quarter of the "
+        "model that moves most), none, or a map file from 0 to 1",
+    )
+    clusters: int | None = Field(
+        None, ge=1, description="kernel, network: number of states whose maps are written"
+    )
+    epochs: int = Field(10, ge=1, description="network: passes over the particles")
+    mask: Mask = MASK
+    seed: int = SEED
+
+
+class MotionsOptions(Options):
+    """Options of `motions`."""
+
+    distance: tuple[tuple[str, str], ...] = Field(
+        (),
+        description="two groups of residues whose distance is measured in every particle, as "
+        "ChimeraX names them: /A:50-60 /A:120-130; may be repeated",
+    )
+    angle: tuple[tuple[str, str, str], ...] = Field(
+        (), description="three groups of residues, the angle at the second; may be repeated"
+    )
+    domains: Literal["auto"] | int = Field(
+        "auto", description="number of rigid domains; auto: as few as explain the motion"
+    )
+    least_residues: int = Field(20, ge=3, description="residues of a domain at least")
+    models: int = Field(
+        9, ge=0, description="models along the first direction, a morph for ChimeraX; 0: none"
+    )
+    seed: int = SEED
+
+
+class AuditOptions(Options):
+    """Options of `audit`."""
+
+    particles: int = Field(
+        2_000, ge=10, description="most particles of each control fit, chosen at random"
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="passes over them in each control fit; default: as in the job"
+    )
+    turn: float = Field(
+        20.0, gt=0, le=180, description="degrees by which a domain of the reference is turned"
+    )
+    region: str | None = Field(
+        None,
+        description="residues of the domain that is taken away, and turned, as ChimeraX names "
+        "them: /A:30-59; default: the domain that moves most",
+    )
     seed: int = SEED
 
 
 class EncodeOptions(Options):
     """Options of `encode`."""
 
-    job: Path = Field(description="job of cryosway vae or import-cryodrgn whose encoder is used")
+    job: Path = Field(description="job of cryosway vae, structural or import-cryodrgn")
 
 
 class LandscapeOptions(Options):
@@ -276,6 +359,11 @@ class ExportOptions(Options):
         (),
         description="only the particles (chimerax: maps) of these clusters of landscape; may be "
         "repeated",
+    )
+    interval: tuple[tuple[str, float, float], ...] = Field(
+        (),
+        description="only particles with a column of particles.parquet from a lowest to a highest "
+        "value, as z1 -0.5 1 or, of a motions job, distance1 30 40; may be repeated: all must hold",
     )
     rows: Path | None = Field(
         None, description="only these rows of particles.parquet, from 0: .npy, .txt or .pkl"

@@ -17,7 +17,7 @@ from cryosway.methods._linear import linear
 from cryosway.methods._neural_comparison import compare_models
 from cryosway.methods._options import RunOptions
 from cryosway.methods._prepare import prepare
-from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_file
+from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_inputs
 from cryosway.methods._vae import vae
 from cryosway.optics import resize_volumes
 from cryosway.particles import Particles, read_map, read_particles, write_map
@@ -115,10 +115,7 @@ def fingerprint_run(particles: Particles, options: RunOptions) -> dict[str, str]
     if not particles.has_poses:
         message = "the particles have no poses; refine them first, or pass poses= (--poses)"
         raise CryoswayError(message)
-    inputs = {"particles": particles.fingerprint()}
-    if isinstance(options.mask, Path):
-        inputs["mask"] = fingerprint_file(options.mask)
-    return inputs
+    return fingerprint_inputs(particles, options)
 
 
 def finish_with_report(folder: Path) -> Path:

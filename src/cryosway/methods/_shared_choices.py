@@ -91,15 +91,19 @@ def fingerprint_file(path: str | Path) -> str:
         raise CryoswayError(message) from None
 
 
-def fingerprint_neural(particles: Particles, options: Any) -> dict[str, Any]:
-    """Give the inputs of a neural method for job.json: particles, mask and linear job."""
-    inputs: dict[str, Any] = {"particles": particles.fingerprint()}
-    if options.mask not in ("auto", "none"):
-        inputs["mask"] = fingerprint_file(options.mask)
-    if options.linear is not None:
-        inputs["linear"] = fingerprint_file(
-            open_job(options.linear).main.path / "model.safetensors"
-        )
+def fingerprint_inputs(particles: Particles, options: object) -> dict[str, str]:
+    """Give the inputs of a method for job.json: particles, and what its options name.
+
+    That is a mask, a linear job or an atomic model, where the method has such an option.
+    """
+    inputs = {"particles": particles.fingerprint()}
+    mask, linear, model = (getattr(options, name, None) for name in ("mask", "linear", "model"))
+    if isinstance(mask, Path):
+        inputs["mask"] = fingerprint_file(mask)
+    if linear is not None:
+        inputs["linear"] = fingerprint_file(open_job(linear).main.path / "model.safetensors")
+    if model is not None:
+        inputs["model"] = fingerprint_file(model)
     return inputs
 
 

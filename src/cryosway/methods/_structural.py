@@ -1,60 +1,45 @@
 """`structural`: an atomic model that deforms, and the latent of every particle."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cryosway._errors import CryoswayError
-from cryosway.engine import (
-    JobFolder,
-    TrainingPlan,
-    TrainingResult,
-    select_device,
-    set_threads,
-    train,
-    write_table,
-)
+from cryosway.engine import JobFolder, TrainingPlan, train
 from cryosway.inference import (
     Consensus,
+    Encoder,
+    EncoderSpec,
+    EncoderView,
     ImageSource,
     LatentTable,
-    NoiseModel,
-    split_halves,
+    PoseTable,
 )
-from cryosway.jobs import Job, open_job
+from cryosway.jobs import Job
+from cryosway.methods._consensus import find_consensus
 from cryosway.methods._dock_check import check_docking
 from cryosway.methods._dock_map import DockingMap
-from cryosway.methods._job_files import (
-    VolumeIndex,
-    fsc_entries,
-    noise_entries,
-    particles_table,
-    write_curves,
-)
-from cryosway.methods._linear_checkpoints import consensus_checkpoint, load_consensus
+from cryosway.methods._fit_input import FitInput
 from cryosway.methods._neural_poses import follow_poses
-from cryosway.methods._neural_start import (
-    find_consensus,
-    make_source,
-    open_linear,
-    start_from_linear,
-)
+from cryosway.methods._neural_start import make_source, open_linear, start_from_linear
 from cryosway.methods._options import StructuralOptions
-from cryosway.methods._shared_choices import (
-    ParticlesLike,
-    as_particles,
-    choose_contrast,
-    fingerprint_file,
-    fingerprint_neural,
-    load_mask,
-    warn_of_window,
-)
-from cryosway.methods._structural_model import StructuralModel, make_deformation
+from cryosway.methods._run_method import run_method
+from cryosway.methods._shared_choices import ParticlesLike
+from cryosway.methods._structural_model import make_deformation
 from cryosway.methods._structural_model import open_decoder as open_decoder
+from cryosway.methods._structural_occupancy import COMPOSITION
+from cryosway.methods._structural_presence import (
+    Presence,
+    find_start,
+    pack_start,
+    unpack_start,
+)
+from cryosway.methods._structural_residues import check_halves
+from cryosway.methods._structural_results import write_results
 from cryosway.methods._structural_start import Motion, find_motion, fit_scale
 from cryosway.methods._structural_step import (
     StructuralModules,
@@ -63,14 +48,15 @@ from cryosway.methods._structural_step import (
     StructuralStep,
 )
 from cryosway.methods._structural_views import BeadViews
+from cryosway.optics import make_disc, shell_power
 from cryosway.particles import Particles
-from cryosway.protein import CoarseModel, coarse_grain, read_structure, write_structure
-from cryosway.volumes._deformation import DeformationSpec, nearest_seeds
+from cryosway.protein import CoarseModel, coarse_grain, read_structure
+from cryosway.volumes import DeformationSpec, nearest_seeds
 
 _COARSE = 10.5  # Å: shells in which large motions are looked for first
 _CONTRAST_SD = 0.1
+_ENCODER_BOX = 64
 _WARMUP_STEPS = 20
-_PATH = np.linspace(-2.0, 2.0, 9)  # standard deviations along a direction
 _TENTH = 10.0  # Å of position that part beads into segments as 1 Å of motion does
 
 
@@ -122,16 +108,18 @@ def structural(
     >>> job = cs.structural("particles.star", "job5", model="model.cif")  # doctest: +SKIP
     >>> job.model(job.latents[0]).make_mmcif_document().write_file("first.cif")  # doctest: +SKIP
     """
-    found = as_particles(particles)
-    chosen = StructuralOptions.check("structural", options)
-    set_threads(threads)
-    inputs = fingerprint_neural(found, chosen) | {"model": fingerprint_file(chosen.model)}
-    with JobFolder.start(
-        out, "structural", chosen, inputs, resume=resume, overwrite=overwrite
-    ) as job:
-        if not job.already_finished:
-            StructuralFit(job, found, chosen, select_device(device)).run()
-    return open_job(out)
+    return run_method(
+        "structural", particles, out, StructuralOptions.check("structural", options),
+        fit_structural,
+        resume=resume, overwrite=overwrite, device=device, threads=threads,
+    )  # fmt: skip
+
+
+def fit_structural(
+    job: JobFolder, particles: Particles, options: StructuralOptions, device: torch.device
+) -> None:
+    """Do the work of `structural` in a job's folder."""
+    StructuralFit(job, particles, options, device).run()
 
 
 @final
@@ -145,28 +133,28 @@ class StructuralFit:
         options: StructuralOptions,
         device: torch.device,
     ) -> None:
-        self.job, self.particles, self.options, self.device = job, particles, options, device
-        self.sign = choose_contrast(job, particles)
-        warn_of_window(particles)
-        self.half = split_halves(len(particles), particles.half_sets, options.seed)
-        self.pixel_size = float(particles.ctf["pixel_size"].max())
+        self.job, self.options, self.device = job, options, device
+        self.data = FitInput.choose(job, particles, options.seed)
 
     def run(self) -> None:
         """Do all stages."""
         job, options = self.job, self.options
         linear = None
         if options.linear is not None:
-            linear = open_linear(options.linear, self.particles)
-            self.particles = follow_poses(job, self.particles, linear)
+            linear = open_linear(options.linear, self.data.particles)
+            particles = follow_poses(job, self.data.particles, linear)
+            self.data = replace(self.data, particles=particles)
+        data = self.data
         with job.stage("consensus"):
-            consensus = self._find_consensus()
+            images = data.open_source(self.device)
+            consensus = find_consensus(job, images, data.half, options.mask)
+            del images  # and its cache
         with job.stage("docking"):
             coarse = self._place_model(consensus)
-        box = self.particles.box
-        views = BeadViews(coarse, box, self.pixel_size, box // 2 + 1)
+        views = BeadViews(coarse, data.box, data.pixel_size, data.box // 2 + 1)
         with job.stage("start"):
-            motion = self._find_motion(consensus, coarse, views, linear)
-        step = self._make_step(coarse, views, motion, consensus.noise)
+            motion, presence = self._find_start(consensus, coarse, views, linear)
+        step = self._make_step(coarse, views, motion, presence, consensus)
         with job.stage("training"):
             plan = TrainingPlan(
                 epochs=options.epochs,
@@ -179,18 +167,17 @@ class StructuralFit:
             )
             result = train(plan, step, step.count, job, self.device)
         with job.stage("writing"):
-            self._write(step, coarse, consensus, result)
+            write_results(job, data, step, coarse, consensus, result)
+        if options.halves:
+            with job.stage("half-set models"):
+                check_halves(job, options, self.device, fit_structural)
 
     # -- stages --------------------------------------------------------------------------------
 
-    def _find_consensus(self) -> Consensus:
-        kept = self.job.load_checkpoint("consensus")
-        if kept is not None:
-            return load_consensus(*kept)
-        mask = load_mask(self.options.mask, self.particles.box, self.pixel_size)
-        consensus = find_consensus(self.particles, self.sign, self.half, mask, self.device)
-        self.job.save_checkpoint("consensus", *consensus_checkpoint(consensus))
-        return consensus
+    @property
+    def _first_band(self) -> int:
+        """Fourier pixels of the shells in which motion is looked for first."""
+        return round(self.data.box * self.data.pixel_size / _COARSE)
 
     def _place_model(self, consensus: Consensus) -> CoarseModel:
         """Read the model, and refuse it where it does not lie in the consensus."""
@@ -198,8 +185,9 @@ class StructuralFit:
         if self.options.check_docking:
             box = consensus.unmasked.shape[-1]
             # A model that is given without its map has the centre of the box at 0.
-            origin = np.full(3, -(box // 2) * self.pixel_size)
-            target = DockingMap(consensus.mean.numpy(), self.pixel_size, origin)
+            pixel_size = self.data.pixel_size
+            origin = np.full(3, -(box // 2) * pixel_size)
+            target = DockingMap(consensus.mean.numpy(), pixel_size, origin)
             found = check_docking(atoms, target)
             found.require()
             self.job.decide("place of the model", found.frame, found.sentence)
@@ -209,40 +197,62 @@ class StructuralFit:
             self.job.log(line)
         return coarse
 
-    def _find_motion(
+    def _find_start(
         self, consensus: Consensus, coarse: CoarseModel, views: BeadViews, linear: Job | None
-    ) -> Motion:
+    ) -> tuple[Motion, Presence | None]:
         kept = self.job.load_checkpoint("start")
         if kept is not None:
-            return Motion(**{name: torch.as_tensor(value) for name, value in kept[0].items()})
-        particles, k = self.particles, self.options.latent_dim
-        reach = round(particles.box * self.pixel_size / _COARSE)
-        full = particles.box // 2 - 1
-        coarse_source = ImageSource(
-            particles, full, sign=self.sign, noise=consensus.noise, band=reach
+            return unpack_start(*kept)
+        data = self.data
+        source = ImageSource(
+            data.particles, data.radius,
+            sign=data.sign, noise=consensus.noise, band=self._first_band,
+        )  # fmt: skip
+        find = partial(self._find_motion, source, coarse, views, linear)
+        motion, presence, sentence = find_start(
+            source, views, coarse, self.options, find, self._contrast_sd
         )
+        if sentence:
+            self.job.decide(COMPOSITION, {}, sentence)
+        self.job.save_checkpoint("start", *pack_start(motion, presence))
+        return motion, presence
+
+    def _find_motion(
+        self,
+        source: ImageSource,
+        coarse: CoarseModel,
+        views: BeadViews,
+        linear: Job | None,
+        presence: Presence | None,
+    ) -> Motion:
+        k, present = self.options.latent_dim, None if presence is None else presence.of
         if linear is None:
             progress = self.job.progress(
-                self.options.rounds * len(particles), "motion along normal modes"
+                self.options.rounds * len(source), "motion along normal modes"
             )
-            motion = find_motion(
-                coarse_source, coarse, views,
+            return find_motion(
+                source, coarse, views,
                 latent_dim=k, modes=self.options.modes, rounds=self.options.rounds,
-                watch=progress.advance,
+                as_whole=not self.options.refine_poses,
+                present=present, watch=progress.advance,
             )  # fmt: skip
-        else:
-            reference = torch.from_numpy(coarse.coordinates.astype(np.float32))
-            still = reference.new_zeros(k, *reference.shape)
-            latents = start_from_linear(linear, k, contrast=self.options.contrast).latents
-            scale = fit_scale(
-                coarse_source, views, lambda rows: reference.expand(len(rows), -1, -1)
-            )
-            motion = Motion(still[0], still, latents, scale)
-        self.job.save_checkpoint("start", dict(vars(motion)), {})
-        return motion
+        reference = torch.from_numpy(coarse.coordinates.astype(np.float32))
+        still = reference.new_zeros(k, *reference.shape)
+        latents = start_from_linear(linear, k, contrast=self.options.contrast).latents
+        scale = fit_scale(source, views, lambda rows: reference.expand(len(rows), -1, -1), present)
+        return Motion(still[0], still, latents, scale)
+
+    @property
+    def _contrast_sd(self) -> float:
+        return _CONTRAST_SD if self.options.contrast else 0.0
 
     def _make_step(
-        self, coarse: CoarseModel, views: BeadViews, motion: Motion, noise: NoiseModel
+        self,
+        coarse: CoarseModel,
+        views: BeadViews,
+        motion: Motion,
+        presence: Presence | None,
+        consensus: Consensus,
     ) -> StructuralStep:
         options = self.options
         spec = DeformationSpec(
@@ -261,127 +271,30 @@ class StructuralFit:
         )  # fmt: skip
         views.scale.copy_(motion.scale)
         priors = StructuralPriors(coarse, options.elastic_keep)
-        modules = StructuralModules(deformation, LatentTable(motion.latents), views, priors)
-        box = self.particles.box
+        data = self.data
+        latent, view = self._make_latent(motion.latents, consensus.mean)
+        poses = PoseTable(len(data), data.box) if options.refine_poses else None
+        composition = None if presence is None else presence.compose(views)
+        modules = StructuralModules(deformation, latent, views, priors, poses, composition)
         settings = StructuralSettings(
-            contrast_sd=_CONTRAST_SD if options.contrast else 0.0,
-            beta=options.beta,
-            latent_scale=options.latent_rate,
-            first_band=round(box * self.pixel_size / _COARSE),
-            elastic_weight=min(1.0, options.conformations / len(self.particles)),
-            bond_weight=options.bond_weight,
+            contrast_sd=self._contrast_sd,
+            first_band=self._first_band,
+            elastic_weight=min(1.0, (1 + options.latent_dim) / len(data)),
+            pose_sd=options.pose_sd,
         )
-        source = make_source(self.particles, self.sign, noise.power, self.device)
-        return StructuralStep(modules.to(self.device), source, settings)
+        source = make_source(data.particles, data.sign, consensus.noise.power, self.device)
+        modules = modules.to(self.device)
+        return StructuralStep(modules, source, settings, view, motion.latents)
 
-    # -- results -------------------------------------------------------------------------------
-
-    def _write(
-        self,
-        step: StructuralStep,
-        coarse: CoarseModel,
-        consensus: Consensus,
-        result: TrainingResult,
-    ) -> None:
-        job, particles = self.job, self.particles
-        contrast, likelihood = _judge_particles(step)
-        modules = step.module.cpu().eval()
-        mean, log_variance = modules.latent.values.detach().double().chunk(2, dim=1)
-        model = StructuralModel(coarse, modules.deformation, modules.views)
-        model.save(job.path)
-        particles.write(job.path / "particles.star", absolute_paths=True)
-        latents = mean.numpy()
-        table = particles_table(
-            particles,
-            self.half.numpy() + 1,
-            latents=latents,
-            latent_sd=(0.5 * log_variance).exp().numpy(),
-            contrast=contrast,
-            log_likelihood=likelihood,
-            sign=self.sign,
-            displacement=_measure_displacement(model, latents),
-        )
-        write_table(job.path / "particles.parquet", table)
-        self._write_maps(consensus, model, latents)
-        _write_paths(job.path, model, latents)
-        job.update(
-            box=particles.box,
-            pixel_size=self.pixel_size,
-            radius=particles.box // 2 - 1,
-            components=self.options.latent_dim,
-            resolution_angstrom=consensus.resolution,
-            training={
-                "steps": result.steps,
-                "precision": result.precision,
-                "particles_per_s": result.items_per_s,
-                **result.losses,
-            },
-        )
-
-    def _write_maps(
-        self, consensus: Consensus, model: StructuralModel, latents: npt.NDArray[np.float64]
-    ) -> None:
-        index = VolumeIndex(self.job.path, self.pixel_size)
-        halves = index.write_half_maps("mean_", consensus.half_maps, "consensus")
-        index.write(
-            "mean", consensus.mean, "mean", "consensus",
-            resolution=consensus.resolution,
-            n_effective=float(len(self.particles)),
-            half_maps=halves,
-        )  # fmt: skip
-        index.write("mask", consensus.mask, "mask", "solvent mask")
-        centre = latents.mean(0)
-        index.write(
-            "model_mean", model.densities(centre[None])[0], "state",
-            "atomic model, at the mean latent", z=centre.tolist(),
-        )  # fmt: skip
-        source = ImageSource(self.particles, self.particles.box // 2 - 1, noise=consensus.noise)
-        write_curves(
-            self.job,
-            fsc=fsc_entries(consensus.curves, self.pixel_size, "mean.mrc"),
-            noise=noise_entries(consensus.noise, source),
-        )
-
-
-@torch.no_grad()
-def _judge_particles(
-    step: StructuralStep,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Contrast and log likelihood of every particle at its latent, each (N,)."""
-    modules, found = step.module.eval(), []
-    for start in range(0, step.count, 128):
-        rows = np.arange(start, min(start + 128, step.count))
-        batch = step.load(rows)
-        beads = modules.deformation(modules.latent(batch.rows)[0])
-        misfit = step.compare(batch.slices, modules.views.bare(batch.slices, beads))
-        found.append(torch.stack([misfit.contrast, -misfit.squared]))
-    contrast, likelihood = torch.cat(found, dim=1).double().cpu().numpy()
-    return contrast, likelihood
-
-
-def _measure_displacement(
-    model: StructuralModel, latents: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Rms displacement of every particle's beads from the reference, (N,), Å."""
-    reference: Tensor = model.deformation.reference
-    parts = [
-        (model.beads(part) - reference).square().sum(-1).mean(-1).sqrt().double().numpy()
-        for part in np.array_split(latents, max(1, len(latents) // 256))
-    ]
-    return np.asarray(np.concatenate(parts))
-
-
-def _write_paths(folder: Path, model: StructuralModel, latents: npt.NDArray[np.float64]) -> None:
-    """Write the model along the principal directions of the latents, a file each."""
-    if len(latents) < 2:
-        msg = "a structural job needs two particles at least"
-        raise CryoswayError(msg)
-    centre = latents.mean(0)
-    _, sizes, directions = np.linalg.svd(latents - centre, full_matrices=False)
-    spread = sizes / np.sqrt(len(latents))
-    out = folder / "models"
-    out.mkdir(exist_ok=True)
-    for number in range(min(2, len(spread))):
-        steps = [centre + amount * spread[number] * directions[number] for amount in _PATH]
-        path = out / f"direction{number + 1}.cif"
-        write_structure(path, [model.atoms(z) for z in steps])
+    def _make_latent(
+        self, start: Tensor, mean: Tensor
+    ) -> tuple[LatentTable | Encoder, EncoderView | None]:
+        options, box = self.options, self.data.box
+        if options.latent == "table":
+            return LatentTable(start), None
+        spec = EncoderSpec(box=min(_ENCODER_BOX, box), latent_dim=options.latent_dim)
+        signal = shell_power(mean[None], box // 2)[0]
+        view = EncoderView(spec, make_disc(box, self.data.radius), signal)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            return Encoder(spec, view), view

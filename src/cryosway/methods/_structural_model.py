@@ -12,9 +12,14 @@ import torch
 from torch import Tensor
 
 from cryosway.engine import load_tensors, read_json, save_tensors, write_json
+from cryosway.methods._consensus import read_noise
+from cryosway.methods._nearby_maps import NearbyMaps
+from cryosway.methods._structural_composition import Composition
+from cryosway.methods._structural_groups import BeadGroups
 from cryosway.methods._structural_views import BeadViews
+from cryosway.particles import read_map
 from cryosway.protein import AtomTable, CoarseModel, coarse_grain, read_structure, write_structure
-from cryosway.volumes._deformation import Deformation, DeformationSpec
+from cryosway.volumes import Deformation, DeformationSpec
 
 if TYPE_CHECKING:
     from cryosway.jobs import Job
@@ -37,11 +42,14 @@ class StructuralModel:
         The decoder.
     views
         Density of the beads, and its scale in the images.
+    composition
+        Which groups of beads may be missing in particles, and shares; none where all are there.
     """
 
     coarse: CoarseModel
     deformation: Deformation
     views: BeadViews
+    composition: Composition | None = None
 
     def save(self, folder: Path) -> None:
         """Write reference.cif, model.safetensors and model.json."""
@@ -53,6 +61,9 @@ class StructuralModel:
         # The structure file rounds coordinates; these are what the weights belong to.
         tensors["atoms"] = self.coarse.atoms.coordinates
         tensors["scale"] = self.views.scale.cpu()
+        if self.composition is not None:
+            tensors["composition.part"] = self.composition.groups.part
+            tensors["composition.shares"] = self.composition.shares.cpu()
         save_tensors(folder / "model.safetensors", tensors, {})
         description = {
             "volume": "AtomicModel",
@@ -60,6 +71,7 @@ class StructuralModel:
             "deformation": self.deformation.spec.model_dump(),
             "box": self.views.atoms.box,
             "pixel_size": self.views.atoms.pixel_size,
+            "occupancies": [] if self.composition is None else self.composition.groups.names,
         }
         write_json(folder / "model.json", description)
 
@@ -78,16 +90,31 @@ class StructuralModel:
             for name, value in tensors.items()
             if name.startswith("deformation.")
         }
-        deformation.load_state_dict(weights)
+        deformation.load_state_dict({**deformation.state_dict(), **weights})
         scale = torch.as_tensor(tensors["scale"])
         views = BeadViews(coarse, described["box"], described["pixel_size"], len(scale))
         views.scale.copy_(scale)
-        return cls(coarse, deformation.eval(), views)
+        composition = None
+        if described.get("occupancies"):
+            part = np.asarray(tensors["composition.part"], np.int64)
+            groups = BeadGroups(tuple(described["occupancies"]), part)
+            shares = torch.as_tensor(tensors["composition.shares"])
+            composition = Composition(views, groups, shares)
+        return cls(coarse, deformation.eval(), views, composition)
 
     @torch.no_grad()
     def beads(self, z: FloatArray) -> Tensor:
         """Beads at latents (n, k): (n, N, 3), Å."""
         return self.deformation(torch.from_numpy(np.asarray(z, np.float32)))
+
+    def displacements(self, z: FloatArray) -> FloatArray:
+        """Rms displacement of the beads from the reference at latents (n, k): (n,), Å."""
+        reference = self.deformation.reference
+        parts = [
+            (self.beads(part) - reference).square().sum(-1).mean(-1).sqrt().double().numpy()
+            for part in np.array_split(z, max(1, len(z) // 256))
+        ]
+        return np.asarray(np.concatenate(parts))
 
     def atoms(self, z: FloatArray) -> AtomTable:
         """All atoms, rebuilt on the beads at one latent (k,)."""
@@ -125,14 +152,23 @@ def make_structure(tables: list[AtomTable]) -> gemmi.Structure:
 
 @final
 class StructuralDecoder:
-    """Decodes latents of a structural job."""
+    """Decodes latents of a structural job: model and its density; and maps free of the model.
+
+    Half-maps are backprojections of the particles whose latents are near z; only who is near comes
+    from the model.
+    """
 
     def __init__(self, job: "Job") -> None:
         self._job = job
+        self._near = NearbyMaps(job, self._read_consensus)
 
     @cached_property
     def _model(self) -> StructuralModel:
         return StructuralModel.load(self._job.path)
+
+    def _read_consensus(self) -> tuple[FloatArray, npt.NDArray[np.float32]]:
+        mask = read_map(self._job.path / "volumes" / "mask.mrc")[0]
+        return read_noise(self._job.path, len(mask)).power, mask
 
     def volume(self, z: FloatArray | None) -> npt.NDArray[np.float32]:
         """Density of the beads at latent z, shape (D, D, D)."""
@@ -145,6 +181,24 @@ class StructuralDecoder:
     def beads(self, z: FloatArray) -> FloatArray:
         """Beads at latents (n, k): (n, N, 3), Å."""
         return self._model.beads(np.atleast_2d(z)).double().numpy()
+
+    def half_maps(
+        self, z: FloatArray | None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Unmasked half-maps of the particles around z, not regularised."""
+        return self._near.half_maps(_require(z))
+
+    def fsc(self, z: FloatArray | None) -> FloatArray:
+        """Masked, corrected FSC of the half-maps, shape (D // 2,)."""
+        return self._near.fsc(_require(z))
+
+    def n_effective(self, z: FloatArray | None) -> float:
+        """Effective number of particles behind the half-maps at z."""
+        return self._near.n_effective(_require(z))
+
+    def weights(self, z: FloatArray | None) -> FloatArray:
+        """Weight of every particle at z, shape (N, 1)."""
+        return self._near.weights(_require(z))
 
 
 def _require(z: FloatArray | None) -> FloatArray:

@@ -27,6 +27,7 @@ _STEP = 0.5  # Å rms, of the differences that stand for derivatives
 _EM_ROUNDS = 30
 _LEAST_VARIANCE = 1e-4  # Å²
 _PART = 256  # images
+_RIGID = 6  # motions of the basis that come first
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,8 @@ def find_motion(
     latent_dim: int,
     modes: int,
     rounds: int,
+    as_whole: bool = True,
+    present: Callable[[Tensor], Tensor] | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> Motion:
     """Find the linear motion along soft modes that explains the images best.
@@ -73,6 +76,10 @@ def find_motion(
         Normal modes to start from, beside the six rigid motions.
     rounds
         Linearisations.
+    as_whole
+        Whether latents may move the model as a whole; not where poses are refined.
+    present
+        Gives factors (n, N) of the beads in given rows, where not all are there.
     watch
         Told the number of images of each batch that is done.
     """
@@ -84,10 +91,14 @@ def find_motion(
     covariance = torch.zeros(len(source), len(basis), len(basis))
     for _ in range(rounds):
         where = partial(_place, reference, basis, found)
-        scale = fit_scale(source, views, where)
-        information, gradient = _linearise(source, views, reference, basis, found, scale, watch)
+        scale = fit_scale(source, views, where, present)
+        information, gradient = _linearise(
+            source, views, reference, basis, found, scale, present, watch
+        )
         with calm_threads(0):  # small matrices: threads would wait for each other
             mean, spread, found, covariance = _explain(information, gradient, mean, spread)
+    if not as_whole:
+        spread[:_RIGID], spread[:, :_RIGID] = 0, 0
     # Latents are unit normal along the widest directions of the prior.
     variances, directions = (part.flip(-1) for part in torch.linalg.eigh(spread))
     kept = min(latent_dim, len(basis))
@@ -104,13 +115,17 @@ def find_motion(
 
 @torch.no_grad()
 def fit_scale(
-    source: ImageSource, views: BeadViews, positions: Callable[[Tensor], Tensor]
+    source: ImageSource,
+    views: BeadViews,
+    positions: Callable[[Tensor], Tensor],
+    present: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Fit the scale of every shell to images, for positions (n, N, 3) of given rows."""
     sums, shell = ScaleSums(len(views.scale)), source.disc.shell
     for batch in source:
-        for rows, slices in _divide(torch.from_numpy(batch.index), batch.slices):
-            sums.add(slices, views.bare(slices, positions(rows)), shell)
+        for rows, slices in divide_images(torch.from_numpy(batch.index), batch.slices):
+            factors = None if present is None else present(rows)
+            sums.add(slices, views.bare(slices, positions(rows), present=factors), shell)
     return sums.solve()
 
 
@@ -124,7 +139,7 @@ def _make_basis(model: CoarseModel, modes: int) -> tuple[Tensor, Tensor]:
     shifts = [np.broadcast_to(axis, x.shape) for axis in np.eye(3)]
     rigid, _ = np.linalg.qr(np.stack([*shifts, *turns]).reshape(6, -1).T)
     basis = np.concatenate([rigid.T.reshape(6, -1, 3), soft.vectors]) * np.sqrt(len(x))
-    ratio = np.concatenate([np.ones(6), soft.stiffness[0] / soft.stiffness])
+    ratio = np.concatenate([np.ones(_RIGID), soft.stiffness[0] / soft.stiffness])
     return torch.from_numpy(basis).float(), torch.from_numpy(_PRIOR_RMS**2 * ratio).float()
 
 
@@ -145,6 +160,7 @@ def _linearise(
     basis: Tensor,
     at: Tensor,
     scale: Tensor,
+    present: Callable[[Tensor], Tensor] | None,
     watch: Callable[[int], None] | None,
 ) -> tuple[Tensor, Tensor]:
     """Fisher information (n, K, K) and what it and the images say of the amplitudes (n, K)."""
@@ -152,11 +168,13 @@ def _linearise(
     information, gradient = torch.zeros(len(at), size, size), torch.zeros(len(at), size)
     gain = scale[source.disc.shell][:, None]
     for batch in source:
-        for rows, slices in _divide(torch.from_numpy(batch.index), batch.slices):
+        for rows, slices in divide_images(torch.from_numpy(batch.index), batch.slices):
             x = reference + _move(at[rows], basis)
             seen = slices.filters[..., None] * gain
-            shown = views.bare(slices, x)
-            changes = [(views.bare(slices, x + _STEP * mode) - shown) / _STEP for mode in basis]
+            factors = None if present is None else present(rows)
+            see = partial(views.bare, slices, present=factors)
+            shown = see(x)
+            changes = [(see(x + _STEP * mode) - shown) / _STEP for mode in basis]
             slopes = torch.stack([(change * seen).flatten(1) for change in changes], dim=1)
             left = (torch.view_as_real(slices.values) - shown * seen).flatten(1)
             # E|noise|² is 1 per coefficient, ½ per part: −log p = Σ |y − f V|².
@@ -186,7 +204,7 @@ def _explain(
     return mean.float(), spread.float(), found.float(), covariance.float()
 
 
-def _divide(rows: Tensor, slices: Slices) -> list[tuple[Tensor, Slices]]:
+def divide_images(rows: Tensor, slices: Slices) -> list[tuple[Tensor, Slices]]:
     """Divide images into parts whose views fit into caches."""
     parts = zip(
         rows.split(_PART),

@@ -30,6 +30,7 @@ class BeadViews(nn.Module):
     """
 
     scale: Tensor
+    beads: Tensor
 
     def __init__(self, model: CoarseModel, box: int, pixel_size: float, shells: int) -> None:
         super().__init__()
@@ -41,6 +42,8 @@ class BeadViews(nn.Module):
         self.register_buffer("_follow", follow.coalesce(), persistent=False)
         offsets = torch.from_numpy(parts.offsets.astype(np.float32))
         self.register_buffer("_offsets", offsets, persistent=False)
+        beads = torch.from_numpy(parts.beads.astype(np.int64))
+        self.register_buffer("beads", beads, persistent=False)
         self.atoms = AtomicModel(
             box,
             pixel_size,
@@ -63,9 +66,16 @@ class BeadViews(nn.Module):
         """Give views (n, P, 2) on the scale of the images, without CTF; `shell` (P,) is |k|."""
         return self.bare(slices, beads, rotations) * self.scale[shell][:, None]
 
-    def bare(self, slices: Slices, beads: Tensor, rotations: Tensor | None = None) -> Tensor:
-        """Give views (n, P, 2) of the model as it is."""
-        return self.atoms.slices(slices, self.centres(beads), rotations)
+    def bare(
+        self,
+        slices: Slices,
+        beads: Tensor,
+        rotations: Tensor | None = None,
+        present: Tensor | None = None,
+    ) -> Tensor:
+        """Give views (n, P, 2) of the model as it is; `present` (n, N) are factors of the beads."""
+        factors = None if present is None else present[:, self.beads]
+        return self.atoms.slices(slices, self.centres(beads), rotations, factors)
 
     @torch.no_grad()
     def density(self, beads: Tensor, box: int | None = None) -> Tensor:
@@ -75,27 +85,39 @@ class BeadViews(nn.Module):
 
 
 @final
-class ScaleSums:
-    """Sums from which the scale of every shell follows: Re⟨y, f V⟩ and |f V|²."""
+class ScaleSums(nn.Module):
+    """Sums from which the scale of every shell follows: Re⟨y, f V⟩ and |f V|².
+
+    A module, so that checkpoints within an epoch carry them along.
+    """
+
+    match: Tensor
+    power: Tensor
 
     def __init__(self, shells: int) -> None:
-        self.match = torch.zeros(shells, dtype=torch.float64)
-        self.power = torch.zeros(shells, dtype=torch.float64)
+        super().__init__()
+        self.register_buffer("match", torch.zeros(shells, dtype=torch.float64))
+        self.register_buffer("power", torch.zeros(shells, dtype=torch.float64))
+
+    def clear(self) -> None:
+        """Forget all images."""
+        self.match.zero_()
+        self.power.zero_()
 
     @torch.no_grad()
     def add(self, slices: Slices, bare: Tensor, shell: Tensor) -> None:
         """Add images and their bare views."""
         shown = bare * slices.filters[..., None]
-        match = (shown * torch.view_as_real(slices.values)).sum((0, 2)).double().cpu()
-        self.match.index_add_(0, shell.cpu(), match)
-        self.power.index_add_(0, shell.cpu(), shown.square().sum((0, 2)).double().cpu())
+        match = (shown * torch.view_as_real(slices.values)).sum((0, 2)).double()
+        self.match.index_add_(0, shell, match)
+        self.power.index_add_(0, shell, shown.square().sum((0, 2)).double())
 
     def solve(self) -> Tensor:
         """Scale of every shell, (shells,), smooth over shells and not negative.
 
         Shells without images get the last one's.
         """
-        number = torch.arange(len(self.match), dtype=torch.float64)
+        number = torch.arange(len(self.match), dtype=torch.float64, device=self.match.device)
         near = torch.exp(-0.5 * ((number[:, None] - number) / _SMOOTH).square())
         # Each shell counts by how well its own ratio is known.
         found = (near @ self.match) / (near @ self.power).clamp(min=1e-30)

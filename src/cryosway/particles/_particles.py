@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from cryosway._errors import CryoswayError
+from cryosway.particles._image_store import ImageStore
+from cryosway.particles._mrc import read_layout
 from cryosway.particles._records import CTF_COLUMNS, ParticleRecords
 
 if TYPE_CHECKING:
@@ -276,6 +278,35 @@ class Particles:
             raise CryoswayError(message)
         table = ctf.loc[:, list(CTF_COLUMNS)].reset_index(drop=True)
         return Particles(replace(self.records, ctf=table, has_ctf=True, ctf_changed=True))
+
+    def with_contrast(self, signs: npt.ArrayLike) -> "Particles":
+        """Return the particles with known signs of contrast, shape (N,): +1 or −1."""
+        given = np.array(signs, np.int8)
+        if given.shape != (len(self),) or not np.isin(given, (-1, 1)).all():
+            message = f"signs of contrast are +1 or −1, one for each of {len(self)} particles"
+            raise CryoswayError(message)
+        return Particles(replace(self.records, contrast=given))
+
+    def with_images(self, stack: str | os.PathLike[str]) -> "Particles":
+        """Return the particles with other images: particle i shows image i of a stack.
+
+        Parameters
+        ----------
+        stack : path
+            An ``.mrcs`` file of N images.
+        """
+        layout = read_layout(Path(stack))
+        if layout.shape[0] != len(self):
+            message = f"{stack} holds {layout.shape[0]} images, but there are {len(self)} particles"
+            raise CryoswayError(message)
+        changed = replace(
+            self.records,
+            stack_names=(str(stack),),
+            store=ImageStore([layout]),
+            stack_of=np.zeros(len(self), np.int32),
+            index=np.arange(len(self)),
+        )
+        return Particles(changed)
 
     @staticmethod
     def concatenate(parts: "Sequence[Particles]") -> "Particles":

@@ -129,15 +129,16 @@ class StackWriter:
 
     def _measure(self) -> tuple[float, float, float, float]:
         """Minimum, maximum, mean, sd over at most 1024 images, evenly spaced in the stack."""
-        shape = (self.written, self._box, self._box)
-        stack = np.memmap(self.path, self._dtype.newbyteorder("<"), "r", HEADER_BYTES, shape)
+        stored, size = self._dtype.newbyteorder("<"), self._box**2
         rows = np.unique(np.linspace(0, self.written - 1, _SAMPLE).astype(np.int64))
         low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
         for row in rows:
-            image = stack[row].astype(np.float64)
+            # Not mapped: pages around each would count as memory of this process.
+            start = HEADER_BYTES + int(row) * size * stored.itemsize
+            image = np.fromfile(self.path, stored, size, offset=start).astype(np.float64)
             low, high = min(low, float(image.min())), max(high, float(image.max()))
             total, squares = total + float(image.sum()), squares + float((image**2).sum())
-        pixels = len(rows) * self._box**2
+        pixels = len(rows) * size
         mean = total / pixels
         return low, high, mean, float(np.sqrt(max(0.0, squares / pixels - mean**2)))
 

@@ -6,32 +6,51 @@ Coordinates are float64 in Å, shape (N, 3), (x, y, z).
 from cryosway.protein._atoms import AtomTable
 from cryosway.protein._coarse import CarriedResidue, CoarseModel
 from cryosway.protein._coarse_grain import coarse_grain
+from cryosway.protein._domain_motions import EXTREMES, DomainMotion, analyse_motion
+from cryosway.protein._domains import STILL, Domains, find_domains
 from cryosway.protein._morph import match_atoms, morph_domains, morph_linearly
 from cryosway.protein._move import move_structure
+from cryosway.protein._moving_frames import MovingFrames, blend_near
 from cryosway.protein._orientations import count_rotations, even_rotations
 from cryosway.protein._read import read_structure
+from cryosway.protein._residue_selection import describe_residues, select_residues
+from cryosway.protein._rigid_motions import RigidMotions, Screw, find_screw, fit_rigid_motions
 from cryosway.protein._scatterers import Scatterers
 from cryosway.protein._superpose import Superposition, find_superposition, superpose_ensemble
 from cryosway.protein._trajectory import Trajectory, read_trajectory
 from cryosway.protein._write import write_structure
 
 __all__ = [
+    "EXTREMES",
+    "STILL",
     "AtomTable",
     "CarriedResidue",
     "CoarseModel",
+    "DomainMotion",
+    "Domains",
+    "MovingFrames",
+    "RigidMotions",
     "Scatterers",
+    "Screw",
     "Superposition",
     "Trajectory",
+    "analyse_motion",
+    "blend_near",
     "coarse_grain",
     "count_rotations",
+    "describe_residues",
     "even_rotations",
+    "find_domains",
+    "find_screw",
     "find_superposition",
+    "fit_rigid_motions",
     "match_atoms",
     "morph_domains",
     "morph_linearly",
     "move_structure",
     "read_structure",
     "read_trajectory",
+    "select_residues",
     "superpose_ensemble",
     "write_structure",
 ]

@@ -17,7 +17,7 @@ _IN_SPACE = 0.05
 _REACH = 10.0
 _NEAREST, _FEWEST = 16, 8
 #: Weight of the motion of the whole, which decides where a neighbourhood does not (one bead).
-_WHOLE = 1e-7
+WHOLE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,11 @@ class Neighbourhoods:
         after = self._centred(beads)
         covariance = np.einsum("nk,nka,nkb->nab", self.weights, after, before)
         size = np.einsum("nk,nka,nka->n", self.weights, before, before)
-        whole = _to_rotation(
+        whole = nearest_rotations(
             ((beads - beads.mean(0)).T @ (self.reference - self.reference.mean(0)))[None]
         )
         size = np.maximum(size, 1e-3)
-        return _to_rotation(covariance + _WHOLE * size[:, None, None] * whole)
+        return nearest_rotations(covariance + WHOLE * size[:, None, None] * whole)
 
     def _centred(self, beads: FloatArray) -> FloatArray:
         near = beads[self.index]
@@ -101,7 +101,7 @@ class Neighbourhoods:
         return sparse.csr_array(sparse.coo_array((v.ravel(), (rows, index.ravel())), shape=shape))
 
 
-def _to_rotation(matrices: FloatArray) -> FloatArray:
+def nearest_rotations(matrices: FloatArray) -> FloatArray:
     """Nearest proper rotations to matrices (..., 3, 3)."""
     u, _, vt = np.linalg.svd(matrices)
     sign = np.linalg.det(u @ vt)

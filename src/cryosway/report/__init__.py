@@ -2,6 +2,7 @@
 
 from cryosway.report._acquisition import plot_defocus, plot_shifts
 from cryosway.report._chimerax import write_session
+from cryosway.report._chimerax_models import DISPLACEMENT_NAME, write_displacement
 from cryosway.report._contents import Contents, gather_contents
 from cryosway.report._docking import draw_docking
 from cryosway.report._latent import plot_embedding, plot_latent_density, plot_populations
@@ -13,6 +14,13 @@ from cryosway.report._map_figures import (
     draw_maps,
 )
 from cryosway.report._morph import animate_morph, draw_morph_strip
+from cryosway.report._motions import (
+    DomainPicture,
+    plot_displacement,
+    plot_domain_motion,
+    plot_measure,
+)
+from cryosway.report._page_maps import choose_report_threshold
 from cryosway.report._report import report
 from cryosway.report._resolution import plot_fsc, plot_noise
 from cryosway.report._scene import Actor, Camera, render_scene
@@ -21,16 +29,20 @@ from cryosway.report._spectrum import plot_spectrum
 from cryosway.report._style import figure_png
 from cryosway.report._surface import Surface, build_surface, sample_on_surface
 from cryosway.report._threshold import choose_threshold
+from cryosway.report._uncertainty import plot_uncertainty
 from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
 from cryosway.report._views import plot_views
 
 __all__ = [
+    "DISPLACEMENT_NAME",
     "Actor",
     "Camera",
     "Contents",
+    "DomainPicture",
     "Surface",
     "animate_morph",
     "build_surface",
+    "choose_report_threshold",
     "choose_threshold",
     "choose_view",
     "draw_coloured_map",
@@ -44,18 +56,23 @@ __all__ = [
     "fit_camera",
     "gather_contents",
     "plot_defocus",
+    "plot_displacement",
+    "plot_domain_motion",
     "plot_embedding",
     "plot_fsc",
     "plot_latent_density",
+    "plot_measure",
     "plot_noise",
     "plot_populations",
     "plot_shifts",
     "plot_slices",
     "plot_spectrum",
+    "plot_uncertainty",
     "plot_views",
     "render_scene",
     "report",
     "sample_on_surface",
     "turn_view",
+    "write_displacement",
     "write_session",
 ]

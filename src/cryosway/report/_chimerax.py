@@ -1,4 +1,4 @@
-"""A ChimeraX script that opens a job's maps, coloured and levelled as in the report."""
+"""A ChimeraX script that opens a job's maps and models, coloured and levelled as in the report."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,13 @@ from pathlib import Path
 from matplotlib.colors import to_hex
 
 from cryosway.engine import write_atomically
+from cryosway.report._chimerax_models import (
+    DISPLACEMENT_NAME,
+    colour_by_motion,
+    draw_axes,
+    open_models,
+    play_models,
+)
 from cryosway.report._contents import Contents, MapFile
 from cryosway.report._morph import path_colours
 from cryosway.report._style import SURFACE_COLOUR, state_colours
@@ -21,7 +28,10 @@ graphics silhouettes true
 
 
 def write_session(contents: Contents, threshold: float) -> Path:
-    """Write ``session.cxc``: the consensus map, cluster maps, and traversals as volume series.
+    """Write ``session.cxc``: maps, traversals as volume series, and atomic models as morphs.
+
+    The consensus map and the first of the models are shown. Models are coloured by rigid domain
+    where ``motions.json`` tells of some.
 
     Parameters
     ----------
@@ -50,10 +60,30 @@ def write_session(contents: Contents, threshold: float) -> Path:
     for direction, items in contents.traversals.items():
         number += 1
         lines += _open_series(contents.root, direction, items, number, threshold)
+    models, play = _open_models(contents, number)
     path = contents.root / "session.cxc"
     with write_atomically(path) as temporary:
-        temporary.write_text("\n".join([*lines, "view", ""]), encoding="utf-8")
+        temporary.write_text("\n".join([*lines, *models, "view", *play, ""]), encoding="utf-8")
     return path
+
+
+def _open_models(contents: Contents, number: int) -> tuple[list[str], list[str]]:
+    """Commands that open the main step's models after `number` maps, and those that play them."""
+    stage = contents.main
+    lines: list[str] = []
+    play: list[str] = []
+    attribute = _quote(contents.root, stage.path / "models" / DISPLACEMENT_NAME)
+    for item in stage.models:
+        first = not lines
+        number += 1
+        lines += open_models(_quote(contents.root, item.path), item, number)
+        lines += colour_by_motion(number, stage.motions, attribute)
+        lines += [] if first else [f"hide #{number} models"]
+        play = play or play_models(number, item)
+    if lines:
+        lines = [*(["volume #1 transparency 0.6"] if contents.maps("mean") else []), *lines]
+        lines += draw_axes(stage.motions)
+    return lines, play
 
 
 def _open_one(
@@ -61,7 +91,7 @@ def _open_one(
 ) -> list[str]:
     lines = [
         f"# {item.label}",
-        f"open {_quote(root, item)}",
+        f"open {_quote(root, item.path)}",
         f"volume #{number} style surface step 1 level {threshold:.5g} color {colour}",
     ]
     return lines if shown else [*lines, f"hide #{number} models"]
@@ -71,7 +101,7 @@ def _open_series(
     root: Path, direction: int, items: list[MapFile], number: int, threshold: float
 ) -> list[str]:
     """Open the maps of a traversal as one series with a slider."""
-    files = " ".join(_quote(root, item) for item in items)
+    files = " ".join(_quote(root, item.path) for item in items)
     first = to_hex(path_colours(len(items))[0])
     return [
         f"# direction {direction}: drag the slider that opens, or use the play command below",
@@ -82,6 +112,6 @@ def _open_series(
     ]
 
 
-def _quote(root: Path, item: MapFile) -> str:
-    relative = Path(os.path.relpath(item.path, root)).as_posix()
+def _quote(root: Path, path: Path) -> str:
+    relative = Path(os.path.relpath(path, root)).as_posix()
     return '"' + relative.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cryosway.engine import read_job_info, read_json, read_table
 from cryosway.particles import read_map
+from cryosway.report._chimerax_models import ModelFile
 
 FloatArray = NDArray[np.floating]
 
@@ -57,6 +58,18 @@ class Stage:
     def landscape(self) -> dict[str, Any]:
         """``landscape.json``: axes, clusters, traversals."""
         return self._read("landscape.json", {})
+
+    @cached_property
+    def motions(self) -> dict[str, Any]:
+        """``motions.json``: rigid domains and how they move."""
+        return self._read("motions.json", {})
+
+    @cached_property
+    def models(self) -> list[ModelFile]:
+        """The files of atomic models that ``models/models.json`` lists and that are there."""
+        entries = self._read("models/models.json", {}).get("models", [])
+        files = [ModelFile(self.path / "models" / entry["file"], entry) for entry in entries]
+        return [item for item in files if item.path.exists()]
 
     @cached_property
     def particles(self) -> pd.DataFrame | None:

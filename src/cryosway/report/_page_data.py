@@ -178,7 +178,8 @@ def _spell_option(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [flag] if value else ["--no-" + name.replace("_", "-")]
     if isinstance(value, list):
-        return [word for one in value for word in (flag, str(one))]
+        several = [one if isinstance(one, list) else [one] for one in value]
+        return [word for one in several for word in (flag, *map(str, one))]
     return [flag, str(value)]
 
 

@@ -26,20 +26,22 @@ THRESHOLD_SENTENCE = (
 )
 
 
-def choose_report_threshold(contents: Contents) -> float | None:
+def choose_report_threshold(contents: Contents, masked_by: Contents | None = None) -> float | None:
     """Choose the one contour level of all maps of the report, from the consensus map.
 
     Parameters
     ----------
     contents : Contents
         What the folder holds.
+    masked_by : Contents, optional
+        Whose solvent mask is taken; that of `contents` by default.
 
     Returns
     -------
     float or None
         The level; None where the folder has no map.
     """
-    masks = [item.density for item in contents.maps("mask")[:1]]
+    masks = [item.density for item in (masked_by or contents).maps("mask")[:1]]
     for kind in ("mean", "cluster", "path"):
         for item in contents.maps(kind)[:1]:
             fits = masks and masks[0].shape == item.density.shape

@@ -110,3 +110,9 @@ def state_colours(count: int) -> list[tuple[float, float, float]]:
 
     ramp = colormaps["viridis"](np.linspace(0.0, 0.95, count))
     return [(float(r), float(g), float(b)) for r, g, b, _ in ramp]
+
+
+def domain_colours(count: int) -> list[str]:
+    """Give domains 1, 2, … a colour each; the first, which is held still, is grey."""
+    others = [QUALITATIVE[number % len(QUALITATIVE)] for number in range(max(count - 1, 0))]
+    return [QUIET, *others][:count]

@@ -6,6 +6,7 @@ from cryosway.report._contents import Contents, MapFile
 from cryosway.report._spectrum import SIGNIFICANT, format_p_value
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_MOTION_SENTENCES = 4
 
 
 def write_verdict(contents: Contents) -> list[str]:
@@ -24,6 +25,7 @@ def write_verdict(contents: Contents) -> list[str]:
     sentences = [
         *_say_status(contents),
         *_say_heterogeneity(contents),
+        *_say_motions(contents),
         *_say_resolution(contents),
         *_say_clusters(contents.maps("cluster")),
         *_say_failed_checks(contents),
@@ -82,6 +84,12 @@ def _say_direction(number: int, direction: dict[str, float | None]) -> str:
     else:
         text += " is significant"
     return text + (f" ({format_p_value(p_value)})." if p_value is not None else ".")
+
+
+def _say_motions(contents: Contents) -> list[str]:
+    if not contents.main.motions:
+        return []
+    return [str(line) for line in contents.main.supplement.get("sentences", [])[:_MOTION_SENTENCES]]
 
 
 def _say_resolution(contents: Contents) -> list[str]:

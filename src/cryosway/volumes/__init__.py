@@ -2,6 +2,8 @@
 
 from cryosway.volumes._atomic_model import AtomicModel
 from cryosway.volumes._basis_grid import BasisGrid, SliceReader
+from cryosway.volumes._deformation import Deformation, DeformationSpec, nearest_seeds
+from cryosway.volumes._deformed_grid import DeformedGrid, voxel_points
 from cryosway.volumes._neural_field import FieldSpec, NeuralField
 from cryosway.volumes._neural_volume import NeuralVolume
 from cryosway.volumes._normal_equations import NormalEquations, Slices
@@ -11,6 +13,9 @@ __all__ = [
     "ENCODINGS",
     "AtomicModel",
     "BasisGrid",
+    "Deformation",
+    "DeformationSpec",
+    "DeformedGrid",
     "FieldSpec",
     "NeuralField",
     "NeuralVolume",
@@ -18,4 +23,6 @@ __all__ = [
     "SliceReader",
     "Slices",
     "make_wave_vectors",
+    "nearest_seeds",
+    "voxel_points",
 ]

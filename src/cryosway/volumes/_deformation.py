@@ -1,7 +1,8 @@
 """Decoders from a latent to where beads are.
 
 Every decoder adds to a reference with a linear part, x_j + m_j + Σ_i z_i b_ij, and starts at
-nothing added: with m and b zero, at no displacement at all.
+nothing added: with m and b zero, at no displacement at all. What it takes for z is an affine
+function of the latent, so that latents can be standardised without a change of what they decode to.
 
 ``segments``: soft segments of the model, each with a rotation and a shift that z says; turns of
 any size keep a segment's shape, where linear displacements would shrink it. ``field``: smooth
@@ -73,6 +74,8 @@ class Deformation(nn.Module):
     reference: Tensor
     mean: Tensor
     base: Tensor
+    centre: Tensor
+    stretch: Tensor
 
     def __init__(
         self,
@@ -94,6 +97,8 @@ class Deformation(nn.Module):
         self.register_buffer("mean", (empty[0] if mean is None else mean).float().clone())
         self.register_buffer("base", (empty if base is None else base).float().clone())
         self.register_buffer("chains", chains.long().clone())
+        self.register_buffer("centre", reference.new_zeros(spec.latent_dim, dtype=torch.float32))
+        self.register_buffer("stretch", torch.eye(spec.latent_dim))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.parts = nn.ModuleList(self._make_parts(parting))
@@ -113,10 +118,17 @@ class Deformation(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Positions (n, N, 3), Å, at latents (n, k)."""
+        z = self.centre + z @ self.stretch.T
         x = self.reference + self.mean + torch.einsum("nk,kja->nja", z, self.base)
         for part in self.parts:
             x = x + part(z)
         return x
+
+    @torch.no_grad()
+    def standardise(self, mean: Tensor, root: Tensor) -> None:
+        """Decode latents z from now on as mean + root z, shapes (k,) and (k, k), before."""
+        self.centre += self.stretch @ mean
+        self.stretch.copy_(self.stretch @ root)
 
 
 @final

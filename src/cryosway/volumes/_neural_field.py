@@ -22,7 +22,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from cryosway.volumes._layers import affine_relu
+from cryosway.volumes._layers import Layer, residual_network, split_rows
 from cryosway.volumes._positional import Encoding, make_wave_vectors
 
 
@@ -130,54 +130,57 @@ class NeuralField(nn.Module):
         Shape (n, P, 2): real and imaginary part.
         """
         dtype = self.first.weight.dtype if dtype is None else dtype
+        layers = list(self._condition(z, dtype))
+        views = [
+            torch.cat([self._evaluate(block, own, dtype) for block in blocks], dim=1)
+            for blocks, own in split_rows(points, layers)
+        ]
+        return torch.cat(views)
+
+    def _evaluate(self, points: Tensor, layers: list[Layer], dtype: torch.dtype) -> Tensor:
+        """Real and imaginary part (n, P, 2) at points, with the symmetry of the domain."""
         if self.spec.domain == "fourier":
             mates = in_lower_half(points)
             signs = torch.where(mates, -1.0, 1.0)[..., None]
-            out = self._run(self._encode(points * signs), z, dtype).to(points)
+            out = self._run(points * signs, layers, dtype).to(points)
             return torch.stack([out[..., 0], out[..., 1] * signs[..., 0]], dim=-1)
         if self.spec.domain == "hartley":
-            here = self._run(self._encode(points), z, dtype)[..., 0].to(points)
-            there = self._run(self._encode(-points), z, dtype)[..., 0].to(points)
+            here = self._run(points, layers, dtype)[..., 0].to(points)
+            there = self._run(-points, layers, dtype)[..., 0].to(points)
             return 0.5 * torch.stack([here + there, there - here], dim=-1)
-        amplitudes = self._run(self._encode(points), z, dtype)
+        amplitudes = self._run(points, layers, dtype)
         phases = points @ (self.anchor_points.T * (-2 * torch.pi / self.spec.box))
         waves = phases.cos().to(amplitudes), phases.sin().to(amplitudes)
         return torch.stack([(amplitudes * wave).sum(-1) for wave in waves], dim=-1).to(points)
 
-    def _encode(self, points: Tensor) -> Tensor:
-        """Features (n, P, F) of points."""
+    def _run(self, points: Tensor, layers: list[Layer], dtype: torch.dtype) -> Tensor:
+        """Output (n, P, outputs) of the network at points."""
+        last = self.last.weight, self.last.bias
+        return residual_network(self._encode(points, dtype), layers, last)
+
+    def _encode(self, points: Tensor, dtype: torch.dtype) -> Tensor:
+        """Features (n, P, F) of points, rounded only when they are made."""
         x = points / self.spec.box
         if self.spec.encoding == "none":
-            return x.abs() if self.spec.domain == "anchored" else x
+            return (x.abs() if self.spec.domain == "anchored" else x).to(dtype)
         phases = x @ self.waves.T
         if self.spec.domain == "anchored":
-            return phases.cos()
-        return torch.cat([phases.sin(), phases.cos()], dim=-1)
+            return phases.cos().to(dtype)
+        return torch.cat([phases.sin().to(dtype), phases.cos().to(dtype)], dim=-1)
 
-    def _run(self, features: Tensor, z: Tensor, dtype: torch.dtype) -> Tensor:
-        """Network on features (n, P, F)."""
-        hidden = features.to(dtype)
-        for number, (weight, bias) in enumerate(self._condition(z, dtype)):
-            hidden = affine_relu(hidden, weight, bias, residual=number > 0)
-        return hidden @ self.last.weight.to(dtype).T + self.last.bias.to(dtype)
-
-    def _condition(self, z: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
-        """Weight and bias (n, 1, width) of every layer but the last, for latents z."""
+    def _condition(self, z: Tensor, dtype: torch.dtype) -> Iterator[Layer]:
+        """Weight and bias of every layer but the last, for latents z."""
         extra = self.latent(z)[:, None]
         layers = [self.first, *self.body]
         if self.spec.conditioning == "concatenate":
             for layer in layers:
-                bias = layer.bias.expand(len(z), 1, -1)
-                yield (
-                    layer.weight.to(dtype),
-                    (bias + extra if layer is self.first else bias).to(dtype),
-                )
+                yield layer.weight, layer.bias + extra if layer is self.first else layer.bias
             return
         for layer, scale, shift in zip(layers, *self.modulation(z), strict=True):
             bias = layer.bias + extra if layer is self.first else layer.bias
             # The scale goes into the weights, which are fewer than the rows that they meet.
             weight = layer.weight.to(dtype) * scale.to(dtype).transpose(1, 2)
-            yield weight, (bias * scale + shift).to(dtype)
+            yield weight, bias * scale + shift
 
 
 @final

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cryosway.optics import (
     OVERSAMPLING,
+    fft3_half,
     frequency_radius,
     gridding_correction,
 )
@@ -208,6 +209,17 @@ class NormalEquations:
             sums.index_add_(0, index, self._rows(at, part, columns)[:, diagonal])
         counts = torch.bincount(shell, minlength=len(sums))[:, None].clamp(min=1)
         return OVERSAMPLING**3 * (sums / counts)[:shells].T
+
+    def box_weights(self, part: int | None = None) -> Tensor:
+        """Weight Σ f² of each coefficient of the box, of one volume: (box, box, box // 2 + 1).
+
+        It is that of the data nearby, as a density that fills the box cannot part them; never
+        negative.
+        """
+        self._symmetrize()
+        weight = self._rows(self._inside[0], part, slice(-1, None))[:, 0]
+        spread = self._to_density(weight.to(torch.complex64))
+        return OVERSAMPLING**3 * fft3_half(spread).real.clamp(min=0)
 
     @cached_property
     def _inside(self) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,223 @@
+"""Control fits of an audit: the same fit where the data support no motion, or another one.
+
+On pure noise and on images that were shuffled against their poses, whatever moves is made up. With
+a reference that lacks a region, the rest may not move to fill the gap; a region that was turned in
+the reference should be turned back by the data.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cryosway.engine import JobFolder
+from cryosway.inference import NoiseModel
+from cryosway.jobs import Job
+from cryosway.methods._audit_regions import Regions, remove_region, turn_region
+from cryosway.methods._options import AuditOptions, StructuralOptions
+from cryosway.methods._structural import fit_structural
+from cryosway.methods._structural_halves import (
+    Fitted,
+    average_beads,
+    plain_options,
+    run_inner_fit,
+)
+from cryosway.methods._structural_model import REFERENCE_NAME, StructuralModel
+from cryosway.methods._structural_residues import measure_motion
+from cryosway.optics import half_plane_frequencies
+from cryosway.particles import Particles, StackWriter
+from cryosway.protein import AtomTable, fit_rigid_motions, write_structure
+
+FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.int64]
+
+_BATCH = 256
+NOISE_NAME = "noise.mrcs"
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """Fits the controls of one audit, each in a folder of its own that resumes like any job.
+
+    Attributes
+    ----------
+    folder
+        Of the audit.
+    fitted
+        The job that is audited.
+    rows
+        Its particles that the controls are fitted to.
+    noise
+        Spectrum of its images' noise.
+    options
+        Of the audit.
+    device
+        Where to compute.
+    """
+
+    folder: JobFolder
+    fitted: Fitted
+    rows: Rows
+    noise: NoiseModel
+    options: AuditOptions
+    device: torch.device
+
+    @property
+    def particles(self) -> Particles:
+        """Those that controls are fitted to."""
+        data = self.fitted.data
+        return data.particles[self.rows].with_contrast(data.sign[self.rows])
+
+    def on_noise(self) -> Job:
+        """Fit to images of nothing but noise."""
+        path = self.folder.path / NOISE_NAME
+        write_noise(path, self.particles, self.noise, self.options.seed)
+        return self._fit("noise", self.particles.with_images(path), self.fitted.model.coarse.atoms)
+
+    def on_shuffled(self) -> Job:
+        """Fit to the images with each other's rotations."""
+        particles = self.particles
+        order = np.random.default_rng(self.options.seed).permutation(len(particles))
+        mixed = particles.with_poses(particles.rotations[order], particles.shifts)
+        return self._fit("shuffled", mixed, self.fitted.model.coarse.atoms)
+
+    def without(self, members: IndexArray) -> Job:
+        """Fit a reference that lacks some beads to the images."""
+        return self._fit(
+            "removed", self.particles, remove_region(self.fitted.model.coarse, members)
+        )
+
+    def turned(self, members: IndexArray) -> Job:
+        """Fit a reference some beads of which were turned to the images."""
+        atoms = turn_region(self.fitted.model.coarse, members, self.options.turn)
+        return self._fit("turned", self.particles, atoms)
+
+    def _fit(self, name: str, particles: Particles, atoms: AtomTable) -> Job:
+        path = self.folder.path / name
+        reference = self.folder.path / f"{name}_{REFERENCE_NAME}"
+        write_structure(reference, atoms)
+        job = self.fitted.job
+        known = StructuralOptions.model_fields  # an older job may have had others
+        config = {name: value for name, value in job.info["config"].items() if name in known}
+        own = StructuralOptions(**config)
+        chosen = plain_options(
+            own,
+            model=reference,
+            mask=job.path / "volumes" / "mask.mrc",
+            epochs=self.options.epochs or own.epochs,
+            seed=self.options.seed,
+        )
+        return run_inner_fit(path, particles, chosen, self.device, fit_structural)
+
+
+def write_noise(path: Path, particles: Particles, noise: NoiseModel, seed: int) -> None:
+    """Write a stack of Gaussian noise with the spectra of the particles' optics groups.
+
+    A stack that is there already is kept: the same seed gives the same noise.
+    """
+    if path.exists():
+        return
+    box, count = particles.box, len(particles)
+    group = particles.ctf["optics_group"].factorize(sort=True)[0]
+    radius = torch.linalg.vector_norm(half_plane_frequencies(box, dtype=torch.float64), dim=-1)
+    amplitude = noise.amplitude((radius * box).round().long()) / box
+    generator = torch.Generator().manual_seed(seed)
+    partial = path.with_suffix(".partial.mrcs")
+    size = float(particles.ctf["pixel_size"].max())
+    with StackWriter(partial, box, size, "float32", count) as stack:
+        for start in range(0, count, _BATCH):
+            of = torch.from_numpy(group[start : start + _BATCH])
+            white = torch.randn(len(of), box, box, generator=generator)
+            shaped = torch.fft.rfft2(white) * amplitude[of]
+            stack.write(torch.fft.irfft2(shaped, s=(box, box)).numpy())
+    partial.replace(path)
+
+
+def measure_made_up(job: Job) -> dict[str, float]:
+    """Measure how far the model of a structural job is displaced from its reference.
+
+    ``displacement_angstrom``: mean over particles of the rms over residues, as posed;
+    ``bent_angstrom``: the same with every conformation superposed on the reference, so that only
+    what changes its shape counts; ``motion_angstrom``: rms over residues and particles about the
+    mean conformation.
+    """
+    model = StructuralModel.load(job.path)
+    reference = model.deformation.reference.double().numpy()
+    motion = measure_motion(model, job.latents)
+    posed, bent = [], []
+    for part in np.array_split(job.latents, max(1, len(job.latents) // _BATCH)):
+        x = model.beads(part).double().numpy()
+        placed = fit_rigid_motions(reference, x).undo(x)
+        posed.append(np.sqrt(((x - reference) ** 2).sum(-1).mean(-1)))
+        bent.append(np.sqrt(((placed - reference) ** 2).sum(-1).mean(-1)))
+    return {
+        "displacement_angstrom": float(np.concatenate(posed).mean()),
+        "bent_angstrom": float(np.concatenate(bent).mean()),
+        "motion_angstrom": float(np.sqrt(np.mean(motion**2))),
+    }
+
+
+def measure_removed(
+    control: Job, fitted: Fitted, rows: Rows, members: IndexArray
+) -> dict[str, Any]:
+    """Measure what the rest of the model does where a region lacks.
+
+    ``apart_angstrom`` is between the rest as the control places it and as the job does, rms over
+    residues and particles.
+    """
+    kept = np.setdiff1d(np.arange(len(fitted.model.coarse)), members)
+    lacking = StructuralModel.load(control.path)
+    with_it = fitted.model.beads(fitted.job.latents[rows])[:, kept]
+    without = lacking.beads(control.latents)
+    reference = lacking.deformation.reference
+
+    def rms(x: torch.Tensor) -> float:
+        return float(x.square().sum(-1).mean().sqrt())
+
+    return {
+        "apart_angstrom": rms(without - with_it),
+        "displacement_angstrom": rms(without - reference),
+        "displacement_with_it_angstrom": rms(with_it - reference),
+    }
+
+
+def measure_turned(control: Job, fitted: Fitted, rows: Rows, members: IndexArray) -> dict[str, Any]:
+    """Measure whether a region that was turned in the reference goes back to where it belongs.
+
+    Distances, Å, are those of the region's mean conformation from that of the job.
+    """
+    turned = StructuralModel.load(control.path)
+    target = average_beads(fitted.model, fitted.job.latents[rows]).double().numpy()[members]
+    start = turned.deformation.reference.double().numpy()[members]
+    end = average_beads(turned, control.latents).double().numpy()[members]
+
+    def distance(x: FloatArray) -> float:
+        return float(np.sqrt(np.mean(np.sum((x - target) ** 2, axis=-1))))
+
+    def angle(x: FloatArray) -> float:
+        found = fit_rigid_motions(target, x[None]).rotations[0]
+        return float(np.rad2deg(np.arccos(np.clip((np.trace(found) - 1) / 2, -1, 1))))
+
+    return {
+        "distance_before_angstrom": distance(start),
+        "distance_after_angstrom": distance(end),
+        "angle_before_degrees": angle(start),
+        "angle_after_degrees": angle(end),
+        "returned": 1 - distance(end) / max(distance(start), 1e-6),
+    }
+
+
+def sample_ensemble(fitted: Fitted, most: int, seed: int) -> FloatArray:
+    """Beads (M, N, 3), Å, of particles chosen at random."""
+    latents = fitted.job.latents
+    chosen = np.random.default_rng(seed).permutation(len(latents))[:most]
+    return fitted.model.beads(latents[np.sort(chosen)]).double().numpy()
+
+
+def name_regions(regions: Regions) -> list[str]:
+    """Name all regions."""
+    return [regions.name(number) for number in range(1, regions.count + 1)]

@@ -1,0 +1,140 @@
+"""`audit` of a job whose second domain moves, in truth and by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+import cryosway as cs
+from cryosway._errors import CryoswayError
+from cryosway.engine import read_json
+from cryosway.methods._audit_controls import sample_ensemble, write_noise
+from cryosway.methods._audit_density import (
+    Judged,
+    compare_regions,
+    judge_particles,
+    judge_region,
+    map_differences,
+)
+from cryosway.methods._audit_regions import find_regions, remove_region, turn_region
+from cryosway.methods._audit_words import describe_audit
+from cryosway.methods._consensus import read_noise
+from cryosway.methods._structural_halves import Fitted, open_halves
+from cryosway.optics import fft2_half
+from cryosway.protein import coarse_grain
+
+CONTROLS = {"particles": 100, "epochs": 2, "threads": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def audited(two_domains, tmp_path_factory):
+    return cs.audit(two_domains.job, tmp_path_factory.mktemp("audit") / "audit", **CONTROLS)
+
+
+@pytest.fixture(scope="module")
+def fitted(two_domains):
+    return Fitted.open(two_domains.job.path)
+
+
+@pytest.fixture(scope="module")
+def regions(fitted):
+    return find_regions(fitted.model.coarse, sample_ensemble(fitted, 100, 0))
+
+
+def test_a_domain_that_moves_is_supported(audited):
+    first, second = audited.info["audit"]["regions"]
+    assert (first["residues"], second["residues"]) == (16, 16)
+    moving, still = sorted((first, second), key=lambda region: -region["motion_angstrom"])
+    assert moving["verdict"] == "supported"
+    assert moving["amplitude"] == pytest.approx(1.0, abs=0.1)
+    assert moving["correlation_of_halves"] > 3 * moving["null_of_halves"]
+    assert still["verdict"] == "still"
+
+
+def test_noise_bends_nothing(audited):
+    found = audited.info["audit"]
+    assert found["noise"]["bent_angstrom"] < 0.2
+    assert found["noise"]["motion_angstrom"] < 0.2
+    assert found["job"]["motion_angstrom"] > 1.0
+
+
+def test_a_turned_domain_is_turned_back(audited):
+    turned = audited.info["audit"]["turned"]
+    assert turned["angle_before_degrees"] == pytest.approx(20, abs=3)
+    assert turned["returned"] > 0.5
+    assert turned["correlation_after"] > turned["correlation_before"]
+
+
+def test_says_it_in_sentences(audited):
+    found = read_json(audited.path / "audit.json")
+    sentences = describe_audit(found)
+    assert read_json(audited.path / "supplement.json")["sentences"] == sentences
+    assert "100 images of pure noise" in sentences[0]
+    assert any("supported, amplitude" in line for line in sentences)
+    assert (audited.path / "differences" / "half1.mrc").exists()
+
+
+def test_the_job_is_left_alone_and_the_audit_resumes(audited, two_domains):
+    again = cs.audit(two_domains.job, audited.path, **CONTROLS)
+    assert again.info["audit"] == audited.info["audit"]
+    assert not (two_domains.job.path / "audit.json").exists()
+
+
+def test_shuffled_latents_make_no_difference_map(fitted, regions):
+    """Where particles are not where the ends say, the half-sets' differences are noise."""
+    images = fitted.data.open_source(torch.device("cpu"))
+    images = images.with_noise(read_noise(fitted.job.path, fitted.data.box))
+    rows = np.arange(len(fitted.data))
+    judged = judge_particles(fitted, open_halves(fitted), images, rows, regions, 0.1, 0)
+    order = np.random.default_rng(1).permutation(len(rows))
+    shuffled = Judged(judged.rows[order], judged.half[order], judged.unseen, independent=True)
+    maps = map_differences(fitted, images, shuffled, regions, 0)
+    for region in compare_regions(shuffled, regions, maps, ["one", "two"]):
+        assert abs(region["correlation_of_halves"]) < 4 * region["null_of_halves"]
+
+
+def test_noise_has_the_spectrum_of_the_images(fitted, tmp_path):
+    noise = read_noise(fitted.job.path, fitted.data.box)
+    path = tmp_path / "noise.mrcs"
+    write_noise(path, fitted.data.particles, noise, seed=3)
+    images = fitted.data.particles.with_images(path).images()
+    power = fft2_half(torch.from_numpy(images)).abs().square().mean(0)
+    assert float(power[0, 5]) == pytest.approx(noise.power[0, 5], rel=0.4)
+    assert float(power[3, 4]) == pytest.approx(noise.power[0, 5], rel=0.4)
+
+
+def test_a_region_is_taken_away_or_turned(fitted, regions):
+    coarse = fitted.model.coarse
+    members = regions.choose(None)
+    assert len(coarse_grain(remove_region(coarse, members))) == len(coarse) - len(members)
+    turned = coarse_grain(turn_region(coarse, members, 20.0)).coordinates
+    rest = np.setdiff1d(np.arange(len(coarse)), members)
+    assert np.allclose(turned[rest], coarse.coordinates[rest])
+    moved = np.linalg.norm(turned[members] - coarse.coordinates[members], axis=1)
+    assert moved.max() > 1.0
+
+
+@pytest.mark.parametrize(
+    ("motion", "amplitude", "error", "verdict"),
+    [
+        (0.1, 1.0, 0.01, "still"),
+        (3.0, 0.9, 0.1, "supported"),
+        (3.0, 0.1, 0.1, "not supported"),
+        (3.0, 0.9, 0.5, "cannot tell"),
+    ],
+)
+def test_verdict_on_a_region(motion, amplitude, error, verdict):
+    assert judge_region(motion, amplitude, error) == verdict
+
+
+def test_says_which_region_cannot_be_taken_away(regions):
+    with pytest.raises(CryoswayError, match="region /A:1-2 has 2 of 32 residues"):
+        regions.choose("/A:1-2")
+    with pytest.raises(CryoswayError, match="60 % of the model at most"):
+        regions.choose("/A:1-30")
+    with pytest.raises(CryoswayError, match="there is no chain"):
+        regions.choose("nothing at all")
+
+
+def test_says_which_job_cannot_be_audited(audited, tmp_path):
+    with pytest.raises(CryoswayError, match="audit job; density takes"):
+        cs.audit(audited, tmp_path / "audit")

@@ -1,0 +1,220 @@
+"""`structural` with other latents, poses, optics, starts and molecules, each with its answer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import cryosway as cs
+from cryosway._errors import CryoswayError
+from cryosway.inference import rotate_by
+from cryosway.methods._structural import structural
+from cryosway.methods._structural_model import StructuralDecoder
+from cryosway.optics import rotation_angle
+from cryosway.particles import Particles, StackWriter, read_particles
+from cryosway.protein import coarse_grain, read_structure, write_structure
+from cryosway.simulate import adenylate_kinase_states, simulate
+from cryosway.simulate._options import SimulateOptions
+from cryosway.simulate._states import load_states
+
+BOX, PIXEL_SIZE, COUNT = 32, 3.5, 240
+QUICK = {"epochs": 6, "modes": 6, "rounds": 1, "latent_dim": 1, "threads": 1, "device": "cpu"}
+LENIENT = {**QUICK, "check_docking": False}
+
+
+def make_images(atoms, folder, **settings):
+    defaults = {"n": COUNT, "box": BOX, "pixel_size": PIXEL_SIZE, "snr": 1.0, "seed": 1}
+    given = {**defaults, "superpose": False, "shift": 3.0, "threads": 1, **settings}
+    return simulate(list(atoms), folder / "set", **given)
+
+
+@pytest.fixture(scope="module")
+def states():
+    """Closed and open kinase, in the frame of the images."""
+    options = SimulateOptions(box=BOX, pixel_size=PIXEL_SIZE, superpose=False)
+    return load_states(adenylate_kinase_states(2), options).atoms
+
+
+@pytest.fixture(scope="module")
+def images(states, tmp_path_factory):
+    return make_images(states, tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def reference(states, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.cif"
+    write_structure(path, states[0])
+    return path
+
+
+def beads_of(atoms):
+    return coarse_grain(atoms).coordinates
+
+
+def errors(job, states, truth):
+    """Mean RMSD of the job's models, and of the first state, from each particle's own state."""
+    models = np.stack([beads_of(atoms) for atoms in states])
+    true = models[truth]
+    found = StructuralDecoder(job).beads(job.latents)
+    return (np.sqrt(((x - true) ** 2).sum(-1).mean(-1)).mean() for x in (found, models[0]))
+
+
+@pytest.mark.parametrize("decoder", ["both", "segments", "field", "mlp", "modes"])
+def test_every_decoder_finds_the_two_states(decoder, images, states, reference, tmp_path):
+    job = structural(images.particles, tmp_path / "job", model=reference, decoder=decoder, **QUICK)
+    found, still = errors(job, states, images.truth()["state"].to_numpy())
+    assert found < 0.7 * still
+
+
+def test_encoder_finds_the_two_states(images, states, reference, tmp_path):
+    job = structural(images.particles, tmp_path / "job", model=reference, latent="encoder", **QUICK)
+    found, still = errors(job, states, images.truth()["state"].to_numpy())
+    assert found < 0.7 * still
+
+
+def test_starts_from_linear(images, states, reference, tmp_path):
+    linear = cs.linear(
+        images.particles, tmp_path / "linear", components=1, iterations=4, null_tests=0, threads=1
+    )
+    job = structural(
+        images.particles, tmp_path / "job", model=reference, linear=linear.path, **QUICK
+    )
+    found, still = errors(job, states, images.truth()["state"].to_numpy())
+    assert found < 0.7 * still
+
+
+def test_corrects_poses(images, states, reference, tmp_path):
+    """Poses that are off come nearer to the true ones, and are those that are written."""
+    true = read_particles(images.particles)
+    rng = np.random.default_rng(3)
+    turns = _small_rotations(rng, COUNT, degrees=4.0)
+    moved = true.shifts + rng.normal(0, 2.0, (COUNT, 2))
+    off = true.with_poses(turns @ true.rotations, moved)
+    job = structural(
+        off, tmp_path / "job", model=reference, refine_poses=True, pose_sd=0.7, **QUICK
+    )
+    found = read_particles(job.path / "particles.star", accept_defaults=True)
+    before, after = (_pose_errors(p, true) for p in (off, found))
+    assert after[0] < 0.75 * before[0]
+    assert after[1] < 0.5 * before[1]
+    rmsd, still = errors(job, states, images.truth()["state"].to_numpy())
+    assert rmsd < 0.8 * still
+
+
+def _small_rotations(rng, count, degrees):
+    return rotate_by(torch.from_numpy(rng.normal(0, np.deg2rad(degrees), (count, 3)))).numpy()
+
+
+def _pose_errors(one, other):
+    """Rms angle, °, and rms shift, Å, between the poses of two sets."""
+    angle = rotation_angle(one.rotations, other.rotations)
+    return np.sqrt((angle**2).mean()), np.sqrt(((one.shifts - other.shifts) ** 2).sum(1).mean())
+
+
+def test_several_optics_groups(images, states, reference, tmp_path):
+    """Particles of another voltage and a finer pixel agree with those of the first group."""
+    other = make_images(states, tmp_path, n=COUNT // 2, pixel_size=3.2, voltage=200.0, seed=2)
+    both = Particles.concatenate(
+        [read_particles(images.particles)[np.arange(COUNT // 2)], read_particles(other.particles)]
+    )
+    assert both.ctf["optics_group"].nunique() == 2
+    truth = np.concatenate(
+        [made.truth()["state"].to_numpy()[: COUNT // 2] for made in (images, other)]
+    )
+    job = structural(both, tmp_path / "job", model=reference, **QUICK)
+    found, still = errors(job, states, truth)
+    assert found < 0.7 * still
+    # Latents of a state are the same in both groups: no group is off in scale or size.
+    z, group = job.latents[:, 0], np.arange(COUNT) >= COUNT // 2
+    apart = abs(np.subtract(*(z[truth == state].mean() for state in (0, 1))))
+    for state in (0, 1):
+        means = [z[(truth == state) & (group == g)].mean() for g in (False, True)]
+        assert abs(np.subtract(*means)) < 0.25 * apart
+
+
+def test_odd_boxes_are_refused(states, reference, tmp_path):
+    true = make_images(states, tmp_path, n=8)
+    text = true.particles.read_text().replace(f" {BOX} 2\n", f" {BOX - 1} 2\n")
+    pixels = read_particles(true.particles).images(slice(None))[:, 1:, 1:]
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "particles.star").write_text(text)
+    with StackWriter(folder / "particles.mrcs", BOX - 1, PIXEL_SIZE, "float32", 8) as writer:
+        writer.write(pixels)
+    with pytest.raises(CryoswayError, match="odd box"):
+        structural(folder / "particles.star", tmp_path / "job", model=reference, **LENIENT)
+
+
+# -- nucleic acids -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bent_rna():
+    """A piece of 16S RNA, as it is and with its last third turned by 35°."""
+    path = Path(__file__).parents[1] / "data" / "structures" / "4v5d_excerpt.cif.gz"
+    atoms = read_structure(path)
+    model = coarse_grain(atoms)
+    chain = max(set(model.chains[model.kinds == "nucleic"]), key=list(model.chains).count)
+    atoms = atoms.select_chains([chain])
+    x = atoms.coordinates - atoms.coordinates.mean(0)
+    return atoms, x
+
+
+def test_bends_a_nucleic_acid(bent_rna, tmp_path):
+    atoms, x = bent_rna
+    model = coarse_grain(atoms.with_coordinates(x))
+    assert (model.kinds == "nucleic").all()
+    first = atoms.with_coordinates(x)
+    numbers = np.unique(atoms.residue_numbers)
+    hinge = numbers[len(numbers) // 2]
+    moving = atoms.residue_numbers > hinge
+    centre = x[atoms.residue_numbers == hinge].mean(0)
+    angle = np.deg2rad(35.0)
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    bent = x.copy()
+    bent[moving] = (x[moving] - centre) @ turn.T + centre
+    states = [first, atoms.with_coordinates(bent)]
+    made = make_images(states, tmp_path, snr=1.0, pixel_size=2.5)
+    reference = tmp_path / "rna.cif"
+    write_structure(reference, first)
+    job = structural(made.particles, tmp_path / "job", model=reference, **LENIENT)
+    found, still = errors(job, states, made.truth()["state"].to_numpy())
+    assert found < 0.7 * still
+
+
+# -- resumption --------------------------------------------------------------------------------
+
+_RUN = """
+import sys
+import cryosway as cs
+options = eval(sys.argv[4])
+cs.structural(sys.argv[1], sys.argv[2], model=sys.argv[3], **options)
+"""
+
+
+def test_killed_fit_resumes_to_the_same_answer(images, reference, tmp_path):
+    out, options = tmp_path / "killed", {**QUICK, "epochs": 8, "decoder": "segments"}
+    command = [sys.executable, "-c", _RUN, str(images.particles), str(out), str(reference)]
+    process = subprocess.Popen([*command, repr(options)])
+    metrics = out / "metrics.csv"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and metrics.read_text().count("\n") >= 3:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert cs.open_job(out).status == "interrupted"
+    resumed = structural(images.particles, out, model=reference, **options)
+    whole = structural(images.particles, tmp_path / "whole", model=reference, **options)
+    assert "resumes" in (out / "log.txt").read_text()
+    scale = whole.latents.std()
+    np.testing.assert_allclose(resumed.latents, whole.latents, rtol=1e-3, atol=2e-3 * scale)
