@@ -54,6 +54,8 @@ def mask_around(points: FloatArray, box: int, pixel_size: float) -> Tensor:
     at = np.round(points[:, ::-1] / pixel_size).astype(np.int64) + box // 2
     at = at[((at >= 0) & (at < box)).all(1)]
     inside[tuple(at.T)] = True
+    if not inside.any():
+        return torch.zeros(inside.shape)
     return torch.from_numpy(soften_mask(inside, _GROW / pixel_size, _EDGE / pixel_size))
 
 

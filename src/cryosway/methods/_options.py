@@ -267,7 +267,7 @@ class DensityOptions(Options):
         "model that moves most), none, or a map file from 0 to 1",
     )
     clusters: int | None = Field(
-        None, ge=1, description="kernel, network: number of states whose maps are written"
+        None, ge=1, description="kernel: number of states whose maps are written; default: by size"
     )
     epochs: int = Field(10, ge=1, description="network: passes over the particles")
     mask: Mask = MASK

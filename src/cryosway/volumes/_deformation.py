@@ -9,7 +9,7 @@ any size keep a segment's shape, where linear displacements would shrink it. ``f
 functions of the reference position and the chain, mixed by z (a field as in Schwab et al.,
 DynaMight, Nature Methods 2024); the number of weights does not grow with the model. ``both``: the
 sum of the two. ``mlp``: a network with an output for every bead (Li et al., cryoSTAR, Nature
-Methods 2024). ``modes``: the linear part alone.
+Methods 2024). ``modes``: the linear part alone, its length along each latent fitted.
 """
 
 from typing import Annotated, Literal, final
@@ -114,6 +114,8 @@ class Deformation(nn.Module):
             parts.append(SmoothField(spec, x, chains))
         if spec.kind == "mlp":
             parts.append(FreeBeads(spec, len(x)))
+        if spec.kind == "modes":
+            parts.append(ModeLengths(self.base))
         return parts
 
     def forward(self, z: Tensor) -> Tensor:
@@ -191,6 +193,22 @@ class SmoothField(nn.Module):
         flat: Tensor = self.fields(self.features())
         fields = flat.view(len(flat), -1, 3)
         return _ANGSTROM * torch.einsum("nm,jma->nja", self.mix(z), fields)
+
+
+@final
+class ModeLengths(nn.Module):
+    """Displacements Σ_i s_i z_i b_ij: the linear part, longer or shorter along each latent."""
+
+    base: Tensor
+
+    def __init__(self, base: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("base", base, persistent=False)
+        self.change = nn.Parameter(base.new_zeros(len(base)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Displacements (n, N, 3), Å, at latents (n, k)."""
+        return torch.einsum("nk,kja->nja", z * self.change, self.base)
 
 
 @final

@@ -108,7 +108,7 @@ def _affine(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
         return torch.baddbmm(bias, x, matrix.transpose(1, 2))
     if bias.ndim == 3:
         bias = bias.expand(-1, x.shape[1], -1).flatten(0, 1)
-    return torch.addmm(bias, x.flatten(0, 1), matrix.T).view(*x.shape[:2], -1)
+    return torch.addmm(bias, x.flatten(0, 1), matrix.T).view(*x.shape[:2], len(matrix))
 
 
 _Like = tuple[torch.Size, torch.dtype]
