@@ -68,7 +68,9 @@ def errors(job, states, truth):
 
 @pytest.mark.parametrize("decoder", ["both", "segments", "field", "mlp", "modes"])
 def test_every_decoder_finds_the_two_states(decoder, images, states, reference, tmp_path):
-    job = structural(images.particles, tmp_path / "job", model=reference, decoder=decoder, **QUICK)
+    rounds = 3 if decoder == "modes" else 1  # modes alone learn nothing more in training
+    chosen = {**QUICK, "decoder": decoder, "rounds": rounds}
+    job = structural(images.particles, tmp_path / "job", model=reference, **chosen)
     found, still = errors(job, states, images.truth()["state"].to_numpy())
     assert found < 0.95 * still  # after a few epochs
 
