@@ -112,6 +112,11 @@ def build_apoferritin(
 # The SNR that real stacks have at such pixels: at least 0.07 at 13 Å (EMPIAR-10076) and 0.055 at
 # 4.9 Å (TRPV1). CryoBench's 0.01 counts noise up to 3 Å, which 64 px do not hold.
 NEURAL_SNR = 0.05
+
+
+def _name_neural(name: str, snr: float) -> str:
+    """Name of a set, with its SNR where it is not the usual one."""
+    return name if snr == NEURAL_SNR else f"{name}_snr{snr:g}"
 ASSEMBLY_PIXEL_SIZE = 5.0
 HINGE_PIXEL_SIZE = 4.5
 
@@ -134,7 +139,7 @@ def build_assembly(
     return _simulate_table(
         table,
         make_assembly_states(atoms),
-        _name_folder(cache, "assembly", n),
+        _name_folder(cache, _name_neural("assembly", snr), n),
         n=n,
         box=64,
         pixel_size=ASSEMBLY_PIXEL_SIZE,
@@ -164,7 +169,7 @@ def build_hinge(
     return _simulate_table(
         table,
         make_hinge_states(atoms),
-        _name_folder(cache, "hinge", n),
+        _name_folder(cache, _name_neural("hinge", snr), n),
         n=n,
         box=64,
         pixel_size=HINGE_PIXEL_SIZE,

@@ -35,7 +35,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def make_set(tmp_path_factory):
     def make(states=1, n=600, **settings):
-        chosen = adenylate_kinase_states(2)[:states]
+        chosen = adenylate_kinase_states(2)[:states] if isinstance(states, int) else states
         defaults = {"box": BOX, "pixel_size": LENGTH / BOX, "dtype": "float32"}
         settings = {**defaults, "snr": 0.2, "shift": 10.0, "seed": 1, **settings}
         folder = tmp_path_factory.mktemp("set")

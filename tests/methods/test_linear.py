@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import cryosway as cs
 from cryosway import CryoswayError, CryoswayWarning
 from cryosway.methods._shared_choices import warn_of_window
 from cryosway.optics import relion_euler_to_matrix, rotation_angle
-from cryosway.particles import read_map
+from cryosway.particles import read_map, write_map
 from cryosway.particles._preparation import circular_window
 
 QUICK = {"iterations": 6, "null_tests": 3}
@@ -198,3 +199,28 @@ def test_windowed_images_are_warned_of(one_state, rewrite):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_window(cs.read_particles(one_state.particles))
+
+
+def test_mask_holds_what_moves_too_far_for_the_mean_map(make_phantom, make_set, tmp_path):
+    angles = np.arange(10) * np.pi / 5
+    rod = np.linspace(22, 50, 6)[:, None]  # Å from the centre
+    body = make_phantom(radius=18.0)
+    maps = []
+    for number, angle in enumerate(angles):
+        places = rod * np.array([np.cos(angle), np.sin(angle), 0.0])
+        centres = np.concatenate([body.centres, places])
+        weights = np.concatenate([body.weights, np.full(len(rod), 2.0)])
+        density = replace(body, centres=centres, weights=weights).volume(32, 4.5)
+        maps.append(tmp_path / f"state{number}.mrc")
+        write_map(maps[-1], density.astype(np.float32), 4.5)
+    made = make_set(maps, n=800)
+    job = cs.linear(made.particles, tmp_path / "job", iterations=6, null_tests=5)
+    usual = cs.backproject(made.particles, tmp_path / "mean")
+
+    def missing(folder):
+        mask = read_map(folder / "volumes" / "mask.mrc")[0]
+        truth = [read_map(path)[0] for path in made.volumes]
+        return [float(np.square(v * (1 - mask)).sum() / np.square(v).sum()) for v in truth]
+
+    assert max(missing(usual.path)) > 0.05  # the mask of the mean map
+    assert max(missing(job.path)) < 0.005

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from cryosway.validate import low_pass, make_solvent_mask, soften_mask, sphere_mask
+from cryosway.validate import (
+    add_varying_parts,
+    low_pass,
+    make_solvent_mask,
+    mask_state,
+    soften_mask,
+    sphere_mask,
+)
 
 
 def distance_from_centre(box):
@@ -89,3 +96,35 @@ def test_the_solvent_level_does_not_matter(make_phantom):
     density = make_phantom().volume(32, 4.0)
     shifted = make_solvent_mask(density + 7.0 * density.max(), 4.0)
     np.testing.assert_allclose(shifted, make_solvent_mask(density, 4.0), atol=1e-5)
+
+
+def test_parts_that_vary_are_added_to_the_mask(make_phantom):
+    body = make_phantom(radius=15.0).volume(48, 3.0)
+    arm = make_phantom(balls=6, radius=8.0, offset=(40.0, 0.0, 0.0)).volume(48, 3.0)
+    mask = make_solvent_mask(body + 0.05 * arm, 3.0)
+    noise = np.random.default_rng(0).normal(0, 0.01 * (arm**2).max(), arm.shape)
+    wider = add_varying_parts(mask, arm**2 + noise, 3.0)
+
+    def missing(found):
+        return np.square(arm * (1 - found)).sum() / np.square(arm).sum()
+
+    assert missing(mask) > 0.5
+    assert missing(wider) < 0.01
+    assert (wider >= mask).all()
+    assert wider.mean() < 2 * mask.mean()
+
+
+def test_noise_alone_adds_nothing_to_the_mask(make_phantom):
+    mask = make_solvent_mask(make_phantom().volume(48, 3.0), 3.0)
+    noise = np.random.default_rng(1).normal(size=mask.shape)
+    assert np.array_equal(add_varying_parts(mask, noise, 3.0), mask)
+
+
+def test_map_of_a_state_is_cut_out_by_its_own_mask(make_phantom):
+    here = make_phantom(radius=18.0, offset=(-15.0, 0.0, 0.0)).volume(48, 3.0)
+    there = make_phantom(radius=18.0, offset=(30.0, 0.0, 0.0), seed=1).volume(48, 3.0)
+    noise = np.random.default_rng(2).normal(0, 0.05 * here.max(), here.shape)
+    both = np.maximum(make_solvent_mask(here, 3.0), make_solvent_mask(there, 3.0))
+    given = (here + noise) * both
+    found = mask_state(given, 3.0)
+    assert np.square(found - here).sum() < 0.8 * np.square(given - here).sum()

@@ -16,6 +16,7 @@ from cryosway.inference._consensus import (
     solve_consensus,
     split_halves,
     weigh_shells,
+    with_mask,
 )
 from cryosway.inference._deformed_backprojection import (
     FourierWeights,
@@ -73,6 +74,7 @@ from cryosway.inference._pose_errors import PoseErrors, PosePosterior
 from cryosway.inference._posterior import GaussianPosterior, gram_matrices, infer_posterior
 from cryosway.inference._residual_noise import estimate_noise
 from cryosway.inference._simulated_null import SimulatedNull
+from cryosway.inference._varying_mask import widen_mask
 
 __all__ = [
     "BANDWIDTHS",
@@ -140,4 +142,6 @@ __all__ = [
     "update_contrast_sd",
     "weigh_compositions",
     "weigh_shells",
+    "widen_mask",
+    "with_mask",
 ]

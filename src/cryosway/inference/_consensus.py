@@ -6,7 +6,7 @@ shells under the leakage of the coarse ones.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -184,6 +184,20 @@ def solve_consensus(
         resolution=fsc_resolution(curves["corrected"], pixel_size),
         signal_power=power,
         noise=noise,
+    )
+
+
+def with_mask(consensus: Consensus, mask: Tensor, pixel_size: float) -> Consensus:
+    """Judge a consensus anew within another mask, shape (D, D, D)."""
+    halves = [half.numpy() for half in consensus.half_maps]
+    curves = corrected_fsc(halves[0], halves[1], mask.numpy())
+    return replace(
+        consensus,
+        mean=trusted_part(consensus.unmasked * mask, curves["corrected"]) * mask,
+        mask=mask,
+        curves=curves,
+        resolution=fsc_resolution(curves["corrected"], pixel_size),
+        signal_power=signal_power_in_mask(consensus.unmasked, mask, curves["corrected"]),
     )
 
 

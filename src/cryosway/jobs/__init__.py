@@ -1,6 +1,6 @@
 """Job folders, opened: particles, latents and volumes of anything that a command has made."""
 
-from cryosway.jobs._decoder import Decoder, MissingResultError, StoredMaps
+from cryosway.jobs._decoder import Decoder, MissingResultError, StoredMaps, require_latent
 from cryosway.jobs._job import Job, open_job
 from cryosway.jobs._map_finish import MapFinish
 from cryosway.jobs._write_volumes import write_volumes
@@ -12,5 +12,6 @@ __all__ = [
     "MissingResultError",
     "StoredMaps",
     "open_job",
+    "require_latent",
     "write_volumes",
 ]

@@ -56,6 +56,14 @@ def open_decoder(job: "Job") -> Any:
     return StoredMaps(job.path)
 
 
+def require_latent(z: Latent | None) -> Latent:
+    """Give the latent, which `Job` makes sure of for methods with latents."""
+    if z is None:
+        msg = "this job decodes latents"
+        raise ValueError(msg)
+    return z
+
+
 @final
 class StoredMaps:
     """The consensus map of a job without latents, from its files.

@@ -25,6 +25,8 @@ from cryosway.inference import (
     relative_variances,
     run_stages,
     start_fit,
+    widen_mask,
+    with_mask,
 )
 from cryosway.jobs import Job
 from cryosway.methods._consensus import find_consensus
@@ -126,6 +128,9 @@ class LinearFit:
         with job.stage("null test"):
             judged = self._judge(state, coarse, consensus)
         state = replace(state, basis=state.basis.first(self._choose_components(judged, searched)))
+        if self.options.mask == "auto" and judged is not None and judged.significant:
+            with job.stage("mask"):
+                consensus = self._widen_mask(consensus, state, coarse[-1])
         with job.stage("noise"):
             consensus = replace(consensus, noise=self._refine_noise(state, coarse[-1], consensus))
         with job.stage("components, fine"):
@@ -260,6 +265,26 @@ class LinearFit:
             "for what only finer shells show",
         )
         return count
+
+    def _widen_mask(self, consensus: Consensus, state: FitState, last: Stage) -> Consensus:
+        """Take into the mask what moves too far to be seen in the mean map."""
+        kept = self.job.load_checkpoint("mask")
+        if kept is None:
+            source = self._open_source(last.radius, consensus.noise, state.poses)
+            size = self._images.pixel_size
+            mask = widen_mask(source, state, consensus, self.data.half, size)
+            self.job.save_checkpoint("mask", {"mask": mask.contiguous()})
+        else:
+            mask = torch.as_tensor(kept[0]["mask"])
+        before, now = float(consensus.mask.mean()), float(mask.mean())
+        if now <= before:
+            return consensus
+        self.job.decide(
+            "mask",
+            f"{100 * now:.1f} % of the box",
+            f"made of the mean map it is {100 * before:.1f} %; density that varies lies beside it",
+        )
+        return with_mask(consensus, mask, self._images.pixel_size)
 
     def _refine_noise(self, state: FitState, last: Stage, consensus: Consensus) -> NoiseModel:
         source = self._open_source(last.radius, consensus.noise, state.poses)

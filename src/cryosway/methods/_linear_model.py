@@ -20,9 +20,10 @@ from cryosway.inference import (
     ShellMixture,
     solve_kernels,
 )
+from cryosway.jobs import require_latent
 from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.particles import read_particles
-from cryosway.validate import corrected_fsc
+from cryosway.validate import corrected_fsc, mask_state
 
 if TYPE_CHECKING:
     from cryosway.jobs import Job
@@ -233,7 +234,7 @@ class KernelDecoder:
         candidates = torch.cat([kernels, self._linear_map(z, None)[None]])
         kish = np.square(weights.sum(0)) / np.maximum(np.square(weights).sum(0), 1e-30)
         return LatentMaps(
-            volume=mixture.combine(candidates).numpy(),
+            volume=mask_state(mixture.combine(candidates).numpy(), self._source.pixel_size),
             half_maps=halves.numpy(),
             n_effective=float(share @ kish),
         )
@@ -242,11 +243,11 @@ class KernelDecoder:
 
     def volume(self, z: FloatArray | None) -> Volume:
         """Density at latent z, shape (D, D, D)."""
-        return self.decode(_require(z)).volume
+        return self.decode(require_latent(z)).volume
 
     def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
         """Unmasked half-maps of the kernel that carries most of the volume."""
-        first, second = self.decode(_require(z)).half_maps
+        first, second = self.decode(require_latent(z)).half_maps
         return first, second
 
     def fsc(self, z: FloatArray | None) -> FloatArray:
@@ -256,18 +257,11 @@ class KernelDecoder:
 
     def n_effective(self, z: FloatArray | None) -> float:
         """Effective number of particles behind the volume at z."""
-        return self.decode(_require(z)).n_effective
+        return self.decode(require_latent(z)).n_effective
 
     def weights(self, z: FloatArray | None) -> FloatArray:
         """Weight of every particle in each kernel at z, shape (N, B)."""
-        return self._kernel.weights(_require(z))
-
-
-def _require(z: FloatArray | None) -> FloatArray:
-    if z is None:
-        msg = "a linear job decodes latents"
-        raise ValueError(msg)
-    return z
+        return self._kernel.weights(require_latent(z))
 
 
 @final

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from cryosway.inference import GaussianPosterior, ImageSource, LatentKernel, solve_kernels
+from cryosway.jobs import require_latent
 from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.methods._neural_start import make_source
 from cryosway.particles import read_particles
@@ -23,11 +24,11 @@ FloatArray = npt.NDArray[np.float64]
 Volume = npt.NDArray[np.float32]
 
 
-@final
 class NearbyMaps:
-    """Backprojections of the particles whose latents are near a latent, in half-sets.
+    """Half-maps of decoders that have none of their own, as they have seen all particles.
 
-    They are free of what a network or an atomic model knows: only who is near comes from it.
+    Backprojections, in half-sets, of the particles whose latents are near a latent: free of what
+    the network or atomic model knows; only who is near comes from it.
 
     Parameters
     ----------
@@ -56,8 +57,9 @@ class NearbyMaps:
         half = torch.from_numpy(self._job.particles["half"].to_numpy(np.int64) - 1)
         return LatentKernel(table_posterior(self._job), half, (_KERNEL,))
 
-    def half_maps(self, z: FloatArray) -> tuple[Volume, Volume]:
+    def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
         """Unmasked half-maps of the particles around z, not regularised; the last are kept."""
+        z = require_latent(z)
         key = np.asarray(z, np.float64).tobytes()
         if self._last is None or self._last[0] != key:
             equations, _ = self._kernel.accumulate(self._source, z)
@@ -65,18 +67,18 @@ class NearbyMaps:
             self._last = (key, (first, second))
         return self._last[1]
 
-    def fsc(self, z: FloatArray) -> FloatArray:
+    def fsc(self, z: FloatArray | None) -> FloatArray:
         """Masked, corrected FSC of the half-maps, shape (D // 2,)."""
         return corrected_fsc(*self.half_maps(z), self._known[1])["corrected"]
 
-    def n_effective(self, z: FloatArray) -> float:
+    def n_effective(self, z: FloatArray | None) -> float:
         """Effective number of particles behind the half-maps at z."""
         weights = self.weights(z)[:, 0]
         return float(weights.sum() ** 2 / max(np.square(weights).sum(), 1e-30))
 
-    def weights(self, z: FloatArray) -> FloatArray:
+    def weights(self, z: FloatArray | None) -> FloatArray:
         """Weight of every particle at z, shape (N, 1)."""
-        return self._kernel.weights(z)
+        return self._kernel.weights(require_latent(z))
 
 
 def table_posterior(job: "Job") -> GaussianPosterior:

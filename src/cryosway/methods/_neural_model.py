@@ -12,8 +12,10 @@ from torch import Tensor
 
 from cryosway.engine import load_tensors, read_json, save_tensors, write_json
 from cryosway.inference import Encoder, EncoderSpec, EncoderView
+from cryosway.jobs import require_latent
 from cryosway.methods._nearby_maps import NearbyMaps
 from cryosway.optics import make_disc
+from cryosway.validate import mask_state
 from cryosway.volumes import FieldSpec, NeuralField, NeuralVolume
 
 if TYPE_CHECKING:
@@ -111,10 +113,10 @@ class NeuralModel:
 
     def densities(self, z: FloatArray, box: int | None = None) -> npt.NDArray[np.float32]:
         """Masked maps at latents (n, k): (n, box, box, box)."""
-        maps = self.volume.density(torch.from_numpy(np.asarray(z, np.float32)), box)
-        if maps.shape[-1] == self.mask.shape[-1]:
-            maps = maps * self.mask
-        return maps.numpy()
+        maps = self.volume.density(torch.from_numpy(np.asarray(z, np.float32)), box).numpy()
+        if maps.shape[-1] != self.mask.shape[-1]:
+            return maps
+        return np.stack([mask_state(each * self.mask.numpy(), self.pixel_size) for each in maps])
 
 
 def _within(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -122,16 +124,11 @@ def _within(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 @final
-class NeuralDecoder:
-    """Decodes latents by the network; half-maps come from the particles around.
-
-    The network has seen all particles, so that it has no half-maps. Those given here are
-    backprojections of the particles whose latents are near z: free of the network's prior.
-    """
+class NeuralDecoder(NearbyMaps):
+    """Decodes latents by the network."""
 
     def __init__(self, job: "Job") -> None:
-        self._job = job
-        self._near = NearbyMaps(job, lambda: (self.model.noise, self.model.mask.numpy()))
+        super().__init__(job, lambda: (self.model.noise, self.model.mask.numpy()))
 
     @cached_property
     def model(self) -> NeuralModel:
@@ -140,30 +137,7 @@ class NeuralDecoder:
 
     def volume(self, z: FloatArray | None) -> Volume:
         """Masked density at latent z, shape (D, D, D)."""
-        return np.asarray(self.model.densities(np.atleast_2d(_require(z)))[0])
-
-    def half_maps(self, z: FloatArray | None) -> tuple[Volume, Volume]:
-        """Unmasked half-maps of the particles around z, not regularised."""
-        return self._near.half_maps(_require(z))
-
-    def fsc(self, z: FloatArray | None) -> FloatArray:
-        """Masked, corrected FSC of the half-maps, shape (D // 2,)."""
-        return self._near.fsc(_require(z))
-
-    def n_effective(self, z: FloatArray | None) -> float:
-        """Effective number of particles behind the half-maps at z."""
-        return self._near.n_effective(_require(z))
-
-    def weights(self, z: FloatArray | None) -> FloatArray:
-        """Weight of every particle at z, shape (N, 1)."""
-        return self._near.weights(_require(z))
-
-
-def _require(z: FloatArray | None) -> FloatArray:
-    if z is None:
-        msg = "a neural job decodes latents"
-        raise ValueError(msg)
-    return z
+        return np.asarray(self.model.densities(np.atleast_2d(require_latent(z)))[0])
 
 
 def open_decoder(job: "Job") -> NeuralDecoder:

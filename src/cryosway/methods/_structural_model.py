@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cryosway.engine import load_tensors, read_json, save_tensors, write_json
+from cryosway.jobs import require_latent
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._nearby_maps import NearbyMaps
 from cryosway.methods._structural_composition import Composition
@@ -151,16 +152,11 @@ def make_structure(tables: list[AtomTable]) -> gemmi.Structure:
 
 
 @final
-class StructuralDecoder:
-    """Decodes latents of a structural job: model and its density; and maps free of the model.
-
-    Half-maps are backprojections of the particles whose latents are near z; only who is near comes
-    from the model.
-    """
+class StructuralDecoder(NearbyMaps):
+    """Decodes latents of a structural job: the model, and its density."""
 
     def __init__(self, job: "Job") -> None:
-        self._job = job
-        self._near = NearbyMaps(job, self._read_consensus)
+        super().__init__(job, self._read_consensus)
 
     @cached_property
     def _model(self) -> StructuralModel:
@@ -172,40 +168,15 @@ class StructuralDecoder:
 
     def volume(self, z: FloatArray | None) -> npt.NDArray[np.float32]:
         """Density of the beads at latent z, shape (D, D, D)."""
-        return np.asarray(self._model.densities(np.atleast_2d(_require(z)))[0])
+        return np.asarray(self._model.densities(np.atleast_2d(require_latent(z)))[0])
 
     def model(self, z: FloatArray | None) -> gemmi.Structure:
         """All atoms at latent z; coordinates have the centre of the box at 0."""
-        return self._model.structure(_require(z))
+        return self._model.structure(require_latent(z))
 
     def beads(self, z: FloatArray) -> FloatArray:
         """Beads at latents (n, k): (n, N, 3), Å."""
         return self._model.beads(np.atleast_2d(z)).double().numpy()
-
-    def half_maps(
-        self, z: FloatArray | None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Unmasked half-maps of the particles around z, not regularised."""
-        return self._near.half_maps(_require(z))
-
-    def fsc(self, z: FloatArray | None) -> FloatArray:
-        """Masked, corrected FSC of the half-maps, shape (D // 2,)."""
-        return self._near.fsc(_require(z))
-
-    def n_effective(self, z: FloatArray | None) -> float:
-        """Effective number of particles behind the half-maps at z."""
-        return self._near.n_effective(_require(z))
-
-    def weights(self, z: FloatArray | None) -> FloatArray:
-        """Weight of every particle at z, shape (N, 1)."""
-        return self._near.weights(_require(z))
-
-
-def _require(z: FloatArray | None) -> FloatArray:
-    if z is None:
-        msg = "a structural job decodes latents"
-        raise ValueError(msg)
-    return z
 
 
 def open_decoder(job: "Job") -> StructuralDecoder:

@@ -15,11 +15,19 @@ from cryosway.validate._latent_metrics import (
     neighbourhood_similarity,
 )
 from cryosway.validate._local_resolution import local_resolution
-from cryosway.validate._mask import low_pass, make_solvent_mask, soften_mask, sphere_mask
+from cryosway.validate._mask import (
+    add_varying_parts,
+    low_pass,
+    make_solvent_mask,
+    mask_state,
+    soften_mask,
+    sphere_mask,
+)
 
 __all__ = [
     "InformationImbalance",
     "NeighbourhoodSimilarity",
+    "add_varying_parts",
     "auc_fsc",
     "corrected_fsc",
     "fsc",
@@ -29,6 +37,7 @@ __all__ = [
     "local_resolution",
     "low_pass",
     "make_solvent_mask",
+    "mask_state",
     "neighbourhood_similarity",
     "randomise_phases",
     "soften_mask",

@@ -78,20 +78,81 @@ def make_solvent_mask(
     -------
     Shape (D, D, D), float32, from 0 to 1.
     """
-    box = np.asarray(volume).shape[0]
     smooth = low_pass(volume, pixel_size, max(resolution, 3 * pixel_size))
-    ball = sphere_mask(box, 0.46 * box, 1.0) > 0.5
-    shell = smooth[ball & (sphere_mask(box, 0.40 * box, 1.0) < 0.5)]
+    box = smooth.shape[0]
+    inside = _find_density(smooth)
+    if not inside.any():
+        return sphere_mask(box, 0.40 * box, 0.06 * box)
+    return soften_mask(inside, grow / pixel_size, edge / pixel_size) * _ball(box, 0.46)
+
+
+def mask_state(volume: FloatVolume, pixel_size: float) -> FloatVolume:
+    """Mask the map of one state by its own solvent mask, where one can be made.
+
+    The mask of all states leaves noise where parts are in other states only.
+
+    Parameters
+    ----------
+    volume
+        Shape (D, D, D), masked by the mask of all states.
+    pixel_size
+        Å per voxel.
+    """
+    return np.asarray(volume * make_solvent_mask(volume, pixel_size), np.float32)
+
+
+def add_varying_parts(
+    mask: ArrayLike,
+    variance: ArrayLike,
+    pixel_size: float,
+    *,
+    resolution: float = 24.0,
+    grow: float = 5.0,
+    edge: float = 6.0,
+) -> FloatVolume:
+    """Add to a mask the parts in which density varies.
+
+    What moves far is thin in the mean map, and missing from a mask that is made of that.
+
+    Parameters
+    ----------
+    mask
+        Shape (D, D, D).
+    variance
+        Shape (D, D, D): variance of the density, without bias by noise (it is cut where it stands
+        out from the solvent, as maps are).
+    pixel_size, resolution, grow, edge
+        As in `make_solvent_mask`.
+
+    Returns
+    -------
+    Shape (D, D, D), float32, from 0 to 1.
+    """
+    smooth = low_pass(variance, pixel_size, max(resolution, 3 * pixel_size))
+    inside = _find_density(smooth)
+    kept = np.asarray(mask, np.float32)
+    if not inside.any():
+        return kept
+    added = soften_mask(inside, grow / pixel_size, edge / pixel_size)
+    return np.maximum(kept, added * _ball(len(kept), 0.46))
+
+
+def _ball(box: int, radius: float) -> NDArray[np.bool_]:
+    return sphere_mask(box, radius * box, 1.0) > 0.5
+
+
+def _find_density(smooth: FloatVolume) -> NDArray[np.bool_]:
+    """Find where a low-passed map stands out from the solvent: nowhere, perhaps."""
+    box = smooth.shape[0]
+    ball = _ball(box, 0.46)
+    shell = smooth[ball & ~_ball(box, 0.40)]
     centre = np.median(shell)
     spread = 1.4826 * np.median(np.abs(shell - centre))
     strong = np.percentile(smooth[ball], 99.8) - centre
     least = 0.12 * strong
     sure = _drop_specks((smooth - centre > max(5 * spread, least)) & ball)
-    if not sure.any():
-        return sphere_mask(box, 0.40 * box, 0.06 * box)
     likely = (smooth - centre > max(2.5 * spread, least)) & ball
-    inside = ndimage.binary_propagation(sure, mask=likely)
-    return soften_mask(inside, grow / pixel_size, edge / pixel_size) * ball
+    return np.asarray(ndimage.binary_propagation(sure, mask=likely))
 
 
 def _drop_specks(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
