@@ -53,6 +53,16 @@ def test_a_particle_counts_fully_at_its_own_latent_and_less_farther_away(kernel)
     assert (np.diff(weights[order], axis=0) <= 0).all()
 
 
+def test_neighbours_are_looked_for_in_the_six_latents_known_best():
+    mean = np.random.default_rng(1).normal(size=(60, 9)) * [5, 4, 0.1, 3, 3, 0.2, 2, 2, 0.3]
+    covariance = np.diag(np.linspace(0.5, 1.5, 9))
+    known = [0, 1, 3, 4, 6, 7]
+    half = split_halves(60, None, 0)
+    all_nine = LatentKernel(make_posterior(mean, covariance), half)
+    six = LatentKernel(make_posterior(mean[:, known], covariance[known][:, known]), half)
+    np.testing.assert_allclose(all_nine.weights(mean[3]), six.weights(mean[3, known]))
+
+
 def test_a_wider_kernel_reaches_farther(kernel):
     weights = kernel.weights(np.zeros(2))
     assert (np.diff(weights, axis=1) >= 0).all()

@@ -9,6 +9,7 @@ the weights that best predict the *other* half-set's narrowest, least biased map
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -27,6 +28,7 @@ FloatArray = NDArray[np.float64]
 # they pick the particles whose noise, not whose conformation, puts them at z.
 BANDWIDTHS = (1.0, 1.5, 2.2, 3.5, 6.0)
 _SMALLEST_WEIGHT = 0.01
+_DIMENSIONS = 6  # in which neighbours are looked for
 _RIDGE = 0.05  # of the mean weight of the shell
 _NOTHING = 1e-30  # a shell that no particle has seen is zero
 
@@ -49,10 +51,22 @@ class LatentKernel:
     half: Tensor
     bandwidths: Sequence[float] = BANDWIDTHS
 
+    @cached_property
+    def _leading(self) -> NDArray[np.int64]:
+        """Latents that are known best: in more dimensions no particle has neighbours."""
+        mean, covariance = self.posterior.mean, self.posterior.covariance
+        known = mean.var(0) / np.maximum(np.einsum("nkk->k", covariance) / len(mean), 1e-30)
+        return np.sort(np.argsort(-known, kind="stable")[:_DIMENSIONS])
+
+    @cached_property
+    def _roots(self) -> FloatArray:
+        leading = self.posterior.covariance[:, self._leading][:, :, self._leading]
+        return np.asarray(np.linalg.cholesky(leading))
+
     def distances(self, z: FloatArray) -> FloatArray:
         """d² of every particle to latent z, shape (N,)."""
-        away = self.posterior.mean - z
-        whitened = np.linalg.solve(np.linalg.cholesky(self.posterior.covariance), away[..., None])
+        away = (self.posterior.mean - z)[:, self._leading]
+        whitened = np.linalg.solve(self._roots, away[..., None])
         return np.asarray(np.square(whitened[..., 0]).sum(-1))
 
     def weights(self, z: FloatArray) -> FloatArray:

@@ -41,7 +41,8 @@ from cryosway.methods._shared_choices import ParticlesLike
 from cryosway.optics import resize_volumes
 from cryosway.particles import Particles
 
-_SEARCHED = 6
+_SEARCHED = 10
+_UNJUDGED = 6  # components where no null test says how many, or memory is short
 _ACCUMULATOR_BYTES = 1.2e9
 
 
@@ -127,7 +128,9 @@ class LinearFit:
             state = self._run_stages("coarse", start, coarse, consensus)
         with job.stage("null test"):
             judged = self._judge(state, coarse, consensus)
-        state = replace(state, basis=state.basis.first(self._choose_components(judged, searched)))
+        state = replace(
+            state, basis=state.basis.first(self._choose_components(judged, searched, radius))
+        )
         if self.options.mask == "auto" and judged is not None and judged.significant:
             with job.stage("mask"):
                 consensus = self._widen_mask(consensus, state, coarse[-1])
@@ -169,10 +172,9 @@ class LinearFit:
         wanted, full = self.options.fit_box, self.data.radius
         if wanted != "auto":
             return min(full, max(6, int(wanted) // 2 - 1))
-        channels = 1 + (4 if self.options.components == "auto" else int(self.options.components))
-        width = 2 * channels + channels * (channels + 1) // 2
+        components = 4 if self.options.components == "auto" else int(self.options.components)
         radius = full
-        while radius > 8 and 2 * 4 * width * 32 * (radius + 1) ** 3 > _ACCUMULATOR_BYTES:
+        while radius > 8 and _count_bytes(components, radius) > _ACCUMULATOR_BYTES:
             radius -= 1
         box = 2 * (radius + 1)
         length = self.data.box * self.data.pixel_size
@@ -252,18 +254,21 @@ class LinearFit:
             self.job.save_checkpoint("null", {"variances": np.array(found)})
         return judge_heterogeneity(relative_variances(state.basis), found)
 
-    def _choose_components(self, judged: Heterogeneity | None, searched: int) -> int:
-        wanted = self.options.components
-        if wanted != "auto" or judged is None:
+    def _choose_components(self, judged: Heterogeneity | None, searched: int, radius: int) -> int:
+        if self.options.components != "auto":
             return searched
+        if judged is None:
+            return min(searched, _UNJUDGED)
         count = min(judged.significant + 1, searched)
-        self.job.decide(
-            "number of components",
-            count,
+        reason = (
             f"{judged.significant} direction(s) stand out from noise at coarse resolution "
             "(p < 0.01 against homogeneous simulations of the same particles); one more is kept "
-            "for what only finer shells show",
+            "for what only finer shells show"
         )
+        while count > _UNJUDGED and _count_bytes(count, radius) > 2 * _ACCUMULATOR_BYTES:
+            count -= 1
+            reason = "as many as fit into memory at this resolution"
+        self.job.decide("number of components", count, reason)
         return count
 
     def _widen_mask(self, consensus: Consensus, state: FitState, last: Stage) -> Consensus:
@@ -291,3 +296,10 @@ class LinearFit:
         posterior = infer_all(source, state.basis, state.contrast_sd, poses=state.poses)
         full = self._open_source(self.data.radius, consensus.noise, state.poses)
         return estimate_noise(full, state.basis.resized(2 * (full.radius + 1)), posterior)
+
+
+def _count_bytes(components: int, radius: int) -> int:
+    """Memory of the normal equations of a mean and components, both half-sets."""
+    channels = 1 + components
+    width = 2 * channels + channels * (channels + 1) // 2
+    return 2 * 4 * width * 32 * (radius + 1) ** 3
