@@ -2,14 +2,16 @@
 
 The images of `_kinase_cases.py` and the structural job of `structural_adk.py --case middle`: 98
 frames from closed to open, reference frame 49. Maps of the particles as they are, and moved to the
-reference along their true motion (of Cα atoms; the upper bound) and along the structural job's,
-each from both half-sets, are compared with the density of frame 49 within the LID, the NMP domain
-and the CORE. The solver is run without motion, too: what it alone gains is not the motion's merit.
+reference by `cryosway density --by deformed`, along the motions of the job's half-set models, are
+compared with the density of frame 49 within the LID, the NMP domain and the CORE. So are maps of
+the same solver along the motion of the one model of all images, along the true motion (of Cα atoms;
+the upper bound), and without motion: what the solver alone gains is not the motion's merit.
 
     python benchmarks/deformed.py --threads 2
 """
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from _kinase_cases import (
     find_reference,
     simulate_path,
 )
-from _measure import make_parser, method_command, run_measured, write_result
+from _measure import make_parser, method_command, recall_cost, run_measured, write_result
 
 import cryosway as cs
 from cryosway.engine import set_threads
@@ -35,10 +37,9 @@ from cryosway.inference import (
     MovedParticles,
     accumulate_weighted,
     solve_moved,
-    solve_unmoved,
 )
 from cryosway.methods._density_data import DensityData
-from cryosway.methods._density_deformed import ParticleFrames
+from cryosway.methods._density_motions import Motions, ParticleFrames
 from cryosway.methods._density_regions import mask_around, mask_state
 from cryosway.particles import read_map
 from cryosway.protein import MovingFrames, blend_near
@@ -50,12 +51,25 @@ FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Volume = npt.NDArray[np.float32]
 Halves = tuple[Volume, Volume]
+Frames = Callable[[Rows], torch.Tensor]
+
+SLICES = "deformed_slices.png"
+COMPARED = {
+    "none": "solver, no motion",
+    "all": "moved, model of all images",
+    "true": "moved, true motion",
+}
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser(__doc__)
     parser.add_argument("--iterations", type=int, default=5)
+    parser.add_argument("--reuse", action="store_true", help="take a density job that is there")
+    parser.add_argument(
+        "--compare", nargs="*", choices=list(COMPARED), default=list(COMPARED), help="motions"
+    )
+    parser.add_argument("--plot", type=Path, help="also write the slices there")
     return parser.parse_args()
 
 
@@ -73,29 +87,31 @@ class Problem:
         self.source = data.open_source(torch.device("cpu"))
         self.equations = accumulate_weighted(self.source, data.data.half, data.contrast)
 
-    def solve_unmoved(self) -> Halves:
-        """Ordinary half-maps."""
-        first, second = (solve_unmoved(self.equations, part).numpy() for part in (0, 1))
-        return first, second
-
-    def solve(self, frames: Callable[[Rows], torch.Tensor]) -> tuple[Halves, list[float]]:
-        """Half-maps of moved particles, and the residuals of the first."""
-        particles = MovedParticles(self.source, self.grid, frames, self.data.contrast)
+    def solve(self, frames: tuple[Frames, Frames]) -> tuple[Halves, list[float]]:
+        """Half-maps, each half-set moved by its frames; and the residuals of the first."""
         found = []
         for half in (0, 1):
+            particles = MovedParticles(self.source, self.grid, frames[half], self.data.contrast)
             rows = (self.data.data.half == half).nonzero()[:, 0].numpy()
             weights = FourierWeights.of(self.equations, half)
             found.append(solve_moved(particles, rows, weights, iterations=self.iterations))
         first, second = (each.density.numpy() for each in found)
         return (first, second), list(found[0].residuals)
 
-    def frames_of(self, beads: FloatArray) -> Callable[[Rows], torch.Tensor]:
+    def frames_of(self, beads: FloatArray) -> tuple[Frames, Frames]:
         """Frames for beads (N, residues, 3) of every particle."""
 
         def frames(rows: Rows) -> torch.Tensor:
             return torch.from_numpy(self.moving.affine(beads[rows]).astype(np.float32))
 
-        return frames
+        return frames, frames
+
+    def frames_by_all(self) -> tuple[Frames, Frames]:
+        """Give frames by the model of all images."""
+        data, count = self.data, len(self.data.latents)
+        motions = Motions.of(data.structural, data.model, np.arange(count), count)
+        frames = ParticleFrames(motions, self.moving)
+        return frames, frames
 
 
 def find_job(arguments: argparse.Namespace, particles: Path, reference: Path) -> cs.Job:
@@ -142,7 +158,7 @@ def draw(folder: Path, maps: dict[str, Volume], scores: dict[str, Any], truth: V
     """Write pictures: slices through the maps, and the FSC to the truth of each domain."""
     scaled = {"truth": truth / truth.std()}
     scaled |= {name: volume / volume.std() for name, volume in maps.items()}
-    (folder / "deformed_slices.png").write_bytes(figure_png(plot_slices(scaled, PIXEL_SIZE)))
+    (folder / SLICES).write_bytes(figure_png(plot_slices(scaled, PIXEL_SIZE)))
     frequency = np.arange(len(truth) // 2) / (len(truth) * PIXEL_SIZE)
     for region in REGIONS:
         curves = [
@@ -152,17 +168,26 @@ def draw(folder: Path, maps: dict[str, Volume], scores: dict[str, Any], truth: V
         (folder / f"deformed_{region}.png").write_bytes(figure_png(plot_fsc(curves)))
 
 
-def solve_all(problem: Problem, true: FloatArray) -> tuple[dict[str, Halves], dict[str, Any]]:
-    """Half-maps without motion and with it, own or true (N, residues, 3); and residuals."""
-    still = np.broadcast_to(problem.moving.reference, true.shape)
-    motions = {
-        "solver, no motion": problem.frames_of(still),
-        "moved, own motion": ParticleFrames(problem.data, problem.moving),
-        "moved, true motion": problem.frames_of(true),
+def read_halves(job: cs.Job, name: str) -> Halves:
+    """Read half-maps of a density job."""
+    first, second = (
+        np.asarray(read_map(job.path / "volumes" / f"{name}_half{half}.mrc")[0]) for half in (1, 2)
+    )
+    return first, second
+
+
+def solve_all(
+    problem: Problem, true: FloatArray, compared: list[str]
+) -> tuple[dict[str, Halves], dict[str, Any]]:
+    """Half-maps along the motions that are named, true (N, residues, 3) among them; residuals."""
+    frames: dict[str, Callable[[], tuple[Frames, Frames]]] = {
+        "none": lambda: problem.frames_of(np.broadcast_to(problem.moving.reference, true.shape)),
+        "all": problem.frames_by_all,
+        "true": lambda: problem.frames_of(true),
     }
-    halves, residuals = {"consensus": problem.solve_unmoved()}, {}
-    for name, frames in motions.items():
-        halves[name], residuals[name] = problem.solve(frames)
+    halves, residuals = {}, {}
+    for name in compared:
+        halves[COMPARED[name]], residuals[COMPARED[name]] = problem.solve(frames[name]())
     return halves, residuals
 
 
@@ -175,17 +200,29 @@ def main() -> None:
     job = find_job(arguments, made.particles, find_reference(path, made, case))
     out = arguments.cache / "jobs" / f"deformed_middle_seed{arguments.seed}"
     options = {"by": "deformed", "iterations": arguments.iterations}
-    command = method_command("density", job.path, out, options, arguments.threads)
-    cost = run_measured(command, out.with_name(f"{out.name}.log"), arguments.threads)
+    log = out.with_name(f"{out.name}.log")
+    cost = recall_cost(log) if arguments.reuse else None
+    if cost is None:
+        command = method_command("density", job.path, out, options, arguments.threads)
+        cost = run_measured(command, log, arguments.threads)
+    made_by_job = cs.open_job(out)
 
     problem = Problem(DensityData.open(job), arguments.iterations)
-    truth = read_map(made.volumes / f"state_{CORE_FRAME:03d}.mrc")[0]
-    halves, residuals = solve_all(problem, path.residues[made.truth()["state"].to_numpy(np.int64)])
+    truth = read_map(made.volumes[CORE_FRAME])[0]
+    true = path.residues[made.truth()["state"].to_numpy(np.int64)]
+    halves = {
+        "consensus": read_halves(made_by_job, "unmoved"),
+        "moved, half-set models": read_halves(made_by_job, "mean"),
+    }
+    compared, residuals = solve_all(problem, true, arguments.compare)
+    halves |= compared
     regions = make_regions(path, problem.mask)
     scores = {name: score(pair, truth, regions) for name, pair in halves.items()}
     mask = problem.mask.numpy()
     maps = {name: 0.5 * (pair[0] + pair[1]) * mask for name, pair in halves.items()}
     draw(arguments.cache, maps, scores, truth)
+    if arguments.plot is not None:
+        shutil.copyfile(arguments.cache / SLICES, arguments.plot)
     for name, found in scores.items():
         line = ", ".join(
             f"{region} {values['auc']:.3f} ({values['resolution_0.5']:.1f} Å)"

@@ -40,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--box", type=int, default=64)
     parser.add_argument("--snr", type=float, default=0.1)
     parser.add_argument(
-        "--runs", nargs="*", default=["auto", "none", "complete"], help="auto, none, complete"
+        "--runs", nargs="*", default=["auto", "complete", "none"], help="auto, none, complete"
     )
     parser.add_argument("--option", nargs="*", default=[], help="of structural, as epochs=10")
     return parser.parse_args()

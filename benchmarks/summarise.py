@@ -25,6 +25,18 @@ from _neural_figures import (
     show_neural_memory,
     show_neural_throughput,
 )
+from _structural_figures import (
+    list_atomic_projection,
+    list_deformed,
+    list_occupancy,
+    list_structural_adk,
+    list_structural_large,
+    show_atomic_projection,
+    show_deformed,
+    show_occupancy,
+    show_structural_adk,
+    show_structural_large,
+)
 
 NOTES = Path(__file__).parent / "notes.toml"
 
@@ -279,12 +291,22 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "neural_throughput": ("Networks: training beside cryoDRGN", show_neural_throughput),
     "neural_memory": ("Networks: memory", show_neural_memory),
     "neural_gpu": ("Networks: on a GPU", show_neural_gpu),
+    "structural_adk": ("Atomic models: adenylate kinase", show_structural_adk),
+    "deformed": ("Atomic models: deformed backprojection", show_deformed),
+    "occupancy": ("Atomic models: chains that are missing", show_occupancy),
+    "structural_large": ("Atomic models: a ribosome", show_structural_large),
+    "atomic_projection": ("Atomic models: projection", show_atomic_projection),
 }
-NEURAL_FIGURES: dict[str, Callable[[Result | None], list[Figure]]] = {
+MORE_FIGURES: dict[str, Callable[[Result | None], list[Figure]]] = {
     "neural_throughput": list_neural_throughput,
     "neural_accuracy": list_neural_accuracy,
     "neural_memory": list_neural_memory,
     "neural_gpu": list_neural_gpu,
+    "structural_adk": list_structural_adk,
+    "deformed": list_deformed,
+    "occupancy": list_occupancy,
+    "structural_large": list_structural_large,
+    "atomic_projection": list_atomic_projection,
 }
 
 
@@ -292,8 +314,8 @@ def write_page(results: Results, notes: dict[str, str]) -> str:
     """Put the page together."""
     known = {name: result for name, result in results.items() if name in SECTIONS}
     parts = [INTRODUCTION.rstrip(), describe_machines(known)]
-    neural = [make(known.get(name)) for name, make in NEURAL_FIGURES.items()]
-    every = [*list_figures(known), *(figure for part in neural for figure in part)]
+    more = [make(known.get(name)) for name, make in MORE_FIGURES.items()]
+    every = [*list_figures(known), *(figure for part in more for figure in part)]
     figures = [figure.to_row() for figure in every]
     header = ["| figure | target | measured | met |", "|---|---|---|---|"]
     parts.append("\n".join(header + figures))

@@ -79,3 +79,50 @@ def make_phantom():
         return Phantom(centres + np.asarray(offset), rng.uniform(0.5, 1.5, balls), sigma)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_language_checkpoint():
+    """Write a small ESM-2 with random weights in the layout of the published checkpoints.
+
+    The old layout has rotary frequencies in each layer, tables that nothing uses any more, and no
+    copy of the tied decoder.
+    """
+
+    def write(folder, *, layers=2, width=32, heads=4, old_names=False, seed=0, leave_out=()):
+        import json
+
+        import torch
+        from safetensors.torch import save_file
+
+        from cryosway.protein._checkpoint import quiet_transformers
+        from cryosway.protein.language import Size, build_config
+
+        config = {**build_config(Size(layers, width, heads), 1024), "initializer_range": 0.3}
+        with quiet_transformers(), torch.random.fork_rng():
+            from transformers import EsmConfig, EsmForMaskedLM
+
+            torch.manual_seed(seed)
+            network = EsmForMaskedLM(EsmConfig(**config))
+        tensors = {name: x.detach().clone() for name, x in network.state_dict().items()}
+        if old_names:
+            del tensors["lm_head.decoder.weight"]
+            frequencies = tensors.pop("esm.rotary_embeddings.inv_freq")
+            for layer in range(layers):
+                name = f"esm.encoder.layer.{layer}.attention.self.rotary_embeddings.inv_freq"
+                tensors[name] = frequencies.clone()
+            tensors["esm.embeddings.position_ids"] = torch.arange(1026)[None]
+            tensors["esm.embeddings.position_embeddings.weight"] = torch.zeros(1026, width)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(config))
+        kept = {name: x for name, x in tensors.items() if name not in leave_out}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def language_checkpoint(write_language_checkpoint, tmp_path_factory):
+    """A small ESM-2 checkpoint."""
+    return write_language_checkpoint(tmp_path_factory.mktemp("esm") / "esm2_tiny")

@@ -261,6 +261,16 @@ def test_finished_training_is_not_done_again(tmp_path):
         assert torch.equal(a, b)
 
 
+def test_training_ends_where_it_is_told_to(tmp_path):
+    """So it does when the run goes on from there."""
+    with JobFolder.start(tmp_path, "sine") as job:
+        for _ in range(2):
+            step = SineStep()
+            result = train(PLAN, step, COUNT, job, CPU, on_epoch=lambda epoch, _: epoch == 1)
+            assert result.steps == 24
+        assert step.epochs == []
+
+
 def test_two_trainings_of_a_job_keep_apart(tmp_path):
     with JobFolder.start(tmp_path, "sine") as job:
         for name in ("coarse", "fine"):

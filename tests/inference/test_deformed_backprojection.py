@@ -135,3 +135,28 @@ def test_weights_are_what_the_data_multiply_waves_by(problem):
     quick = moved.grid.take(ifft3_half(fft3_half(moved.grid.fill(noise.float())) * weights))
     assert torch.corrcoef(torch.stack([image.float(), quick]))[0, 1] > 0.99
     assert float(image.norm() / quick.norm()) == pytest.approx(1, abs=0.05)
+
+
+def test_nothing_is_moved_in_from_particles_without(molecule, simulate):
+    """Where half of the particles lack the arm, the others show it in full."""
+    body, arm = molecule
+    count = 200
+    amounts = np.stack([np.ones(count), np.arange(count) // 2 % 2], axis=1)
+    made = simulate([body, arm], count, amounts=amounts, noise=1.0, box=BOX, seed=4)
+    source = ImageSource(made.particles, BOX // 2 - 1, noise=NoiseModel(made.noise[None]))
+    half, contrast = torch.arange(count) % 2, torch.ones(count)
+    weights = FourierWeights.of(accumulate_weighted(source, half, contrast), 0)
+    inside = torch.from_numpy(sphere_mask(BOX, 9.0, 2.0)) > 0
+    beads = np.stack([[0, 0, -10.0], CENTRE])
+    grid = DeformedGrid(inside, PIXEL, *blend_near(voxel_points(inside, PIXEL).numpy(), beads))
+    true = torch.from_numpy(arm.volume(BOX, PIXEL)).double()
+
+    def amount_of_arm(present):
+        frames = torch.eye(3, 4).repeat(count, 2, 1, 1)
+        particles = MovedParticles(source, grid, lambda rows: frames[rows], contrast, present)
+        found = solve_moved(particles, np.arange(0, count, 2), weights, tolerance=0.02)
+        return float((found.density * true).sum() / true.square().sum())
+
+    known = torch.from_numpy(amounts).float()
+    assert amount_of_arm(lambda rows: known[rows]) == pytest.approx(1, abs=0.1)
+    assert amount_of_arm(None) == pytest.approx(0.5, abs=0.1)

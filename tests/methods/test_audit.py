@@ -16,11 +16,13 @@ from cryosway.methods._audit_density import (
     map_differences,
 )
 from cryosway.methods._audit_regions import find_regions, remove_region, turn_region
-from cryosway.methods._audit_words import describe_audit
+from cryosway.methods._audit_words import describe_audit, sum_up
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._structural_halves import Fitted, open_halves
 from cryosway.optics import fft2_half
 from cryosway.protein import coarse_grain
+from cryosway.report import gather_contents
+from cryosway.report._verdict import write_verdict
 
 CONTROLS = {"particles": 100, "epochs": 2, "threads": 1, "device": "cpu"}
 
@@ -68,7 +70,9 @@ def test_says_it_in_sentences(audited):
     found = read_json(audited.path / "audit.json")
     sentences = describe_audit(found)
     assert read_json(audited.path / "supplement.json")["sentences"] == sentences
-    assert "100 images of pure noise" in sentences[0]
+    assert sentences[0].startswith("The motion of the region that moves is in the images")
+    assert "100 images of pure noise" in sentences[1]
+    assert sentences[0] in write_verdict(gather_contents(audited.path))
     assert any("supported, amplitude" in line for line in sentences)
     assert (audited.path / "differences" / "half1.mrc").exists()
 
@@ -126,6 +130,20 @@ def test_verdict_on_a_region(motion, amplitude, error, verdict):
     assert judge_region(motion, amplitude, error) == verdict
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "bent", "said"),
+    [
+        (["supported", "still"], 0.1, "of the region that moves is in the images; where there is"),
+        (["supported"] * 2, 0.5, "all 2 regions that move is in the images; but on pure noise"),
+        (["still"], 0.1, "no motion to be borne out"),
+        (["supported", "not supported", "cannot tell"], 0.1, "support 1, do not support 1, and"),
+    ],
+)
+def test_sums_up(verdicts, bent, said):
+    regions = [{"verdict": verdict} for verdict in verdicts]
+    assert said in sum_up({"regions": regions, "noise": {"bent_angstrom": bent}})
+
+
 def test_says_which_region_cannot_be_taken_away(regions):
     with pytest.raises(CryoswayError, match="region /A:1-2 has 2 of 32 residues"):
         regions.choose("/A:1-2")
@@ -136,5 +154,5 @@ def test_says_which_region_cannot_be_taken_away(regions):
 
 
 def test_says_which_job_cannot_be_audited(audited, tmp_path):
-    with pytest.raises(CryoswayError, match="audit job; density takes"):
+    with pytest.raises(CryoswayError, match="audit job; give a job of cryosway structural"):
         cs.audit(audited, tmp_path / "audit")

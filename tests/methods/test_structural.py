@@ -6,17 +6,28 @@ import pytest
 import torch
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import read_json
+from cryosway.methods._bead_ensemble import BeadEnsemble
 from cryosway.methods._structural import structural
 from cryosway.methods._structural_model import StructuralDecoder, StructuralModel
 from cryosway.methods._structural_views import BeadViews, ScaleSums
-from cryosway.protein import coarse_grain, write_structure
+from cryosway.particles import read_map
+from cryosway.protein import coarse_grain, read_structure, write_structure
 from cryosway.simulate import adenylate_kinase_states, simulate
 from cryosway.simulate._options import SimulateOptions
 from cryosway.simulate._states import load_states
 from cryosway.volumes import Slices
 
 BOX, PIXEL_SIZE, COUNT = 32, 3.5, 500
-QUICK = {"epochs": 10, "modes": 10, "rounds": 1, "latent_dim": 2, "threads": 1, "device": "cpu"}
+QUICK = {
+    "epochs": 10,
+    "halves": False,
+    "modes": 10,
+    "rounds": 1,
+    "latent_dim": 2,
+    "threads": 1,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,32 +80,35 @@ def test_finds_the_conformation_of_every_particle(job, images, states):
 
 
 def test_job_gives_all_atoms(job, states):
-    decoder = StructuralDecoder(job)
     found = job.model(job.latents[0])
     assert isinstance(found, gemmi.Structure)
     assert found[0].count_atom_sites() == len(states[1])
     # Every residue has an atom on its bead.
     ca = [atom.pos.tolist() for chain in found[0] for r in chain for atom in r if atom.name == "CA"]
-    beads = decoder.beads(job.latents[0])[0]
+    beads = BeadEnsemble(job).beads(job.latents[0])[0]  # on the map
     assert np.linalg.norm(np.array(ca) - beads, axis=1).mean() < 0.3
 
 
 def test_volume_is_on_the_scale_of_the_images(job, images):
     """The model's density correlates with the consensus, at about its level."""
     volume = job.volume(job.latents.mean(0))
-    from cryosway.particles import read_map
-
     mean = read_map(job.path / "volumes" / "mean.mrc")[0]
     assert volume.shape == mean.shape == (BOX, BOX, BOX)
     assert np.corrcoef(volume.ravel(), mean.ravel())[0, 1] > 0.7
     assert 0.4 < (volume * mean).sum() / (volume**2).sum() < 2.5
 
 
-def test_writes_the_model_along_directions(job):
-    found = gemmi.read_structure(str(job.path / "models" / "direction1.cif"))
-    assert len(found) == 9
-    reopened = StructuralModel.load(job.path)
-    assert reopened.deformation.spec.latent_dim == 2
+def test_models_along_directions_lie_on_the_map(job):
+    """Each file is listed, and a model's density is where the consensus is, by the map's header."""
+    listed = read_json(job.path / "models" / "models.json")["models"]
+    assert [entry["file"] for entry in listed] == ["direction1.cif", "direction2.cif"]
+    assert len(gemmi.read_structure(str(job.path / "models" / "direction1.cif"))) == 9
+    mean, info = read_map(job.path / "volumes" / "mean.mrc")
+    atoms = read_structure(job.path / "models" / "direction1.cif")
+    centre = np.array(info.origin) + BOX // 2 * float(info.pixel_size)
+    beads = torch.from_numpy(coarse_grain(atoms).coordinates - centre).float()
+    density = StructuralModel.load(job.path).views.density(beads[None])[0].numpy()
+    assert np.corrcoef(density.ravel(), mean.ravel())[0, 1] > 0.6
 
 
 def test_refuses_a_misplaced_model(images, states, tmp_path):
@@ -129,3 +143,14 @@ def test_scale_of_shells_is_found(states):
     sums = ScaleSums(17)
     sums.add(Slices(data, filters, rotations, points), bare, shell)
     assert torch.allclose(sums.solve()[1:14], true[1:14], atol=0.15)
+
+
+def test_scale_that_may_be_chance_is_none():
+    """Noise of ½ in each part of a coefficient makes a match of variance power / 2."""
+    sums = ScaleSums(17)
+    sums.power += 200.0
+    random = np.random.default_rng(0)
+    sums.match.copy_(torch.from_numpy(10.0 * random.standard_normal(17)))
+    assert not sums.solve().any()
+    sums.match += 200.0
+    assert torch.allclose(sums.solve(), torch.ones(17), atol=0.1)

@@ -2,21 +2,31 @@
 
 from dataclasses import fields, replace
 
+import gemmi
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
+from cryosway.methods._consensus import read_noise
+from cryosway.methods._encode import encode
+from cryosway.methods._models import write_models
 from cryosway.methods._options import StructuralOptions
 from cryosway.methods._structural import structural
 from cryosway.methods._structural_groups import choose_groups, group_chains, group_selections
+from cryosway.methods._structural_halves import Fitted
+from cryosway.methods._structural_latents import ModelViews
 from cryosway.methods._structural_model import StructuralModel
-from cryosway.methods._structural_occupancy import find_columns, occupy_atoms
+from cryosway.methods._structural_unseen import Conformations, judge_unseen
+from cryosway.particles import read_particles
 from cryosway.protein import AtomTable, coarse_grain, write_structure
+from cryosway.report import gather_contents
+from cryosway.report._verdict import write_verdict
 from cryosway.simulate import adenylate_kinase_states, simulate
 
-BOX, PIXEL_SIZE, COUNT = 40, 3.4, 300
+BOX, PIXEL_SIZE, COUNT = 32, 4.25, 240
 QUICK = {
     "epochs": 3, "modes": 6, "rounds": 1, "latent_dim": 1, "halves": False, "threads": 1,
     "device": "cpu", "check_docking": False,
@@ -71,7 +81,8 @@ def test_tells_which_particles_lack_the_chain(missing):
     assert roc_auc_score(state == 0, found) > 0.95
     assert abs(found.mean() - (state == 0).mean()) < 0.05
     (entry,) = say(job)
-    assert entry["why"].startswith(f"chain B is present in {100 * found.mean():.0f} %")
+    assert entry["why"].startswith(f"chain B is missing in {100 * (1 - found.mean()):.0f} %")
+    assert entry["why"] == job.info["composition"]["sentence"]
 
 
 def test_absence_does_not_bend_the_model(missing):
@@ -89,15 +100,68 @@ def test_model_is_reopened_with_its_composition(missing):
     assert job.model(job.latents[0])[0].count_atom_sites() == len(model.coarse.atoms)
 
 
-def test_atoms_get_the_mean_occupancy_of_particles(missing):
+def occupancy_of_b(path):
+    """Occupancy of chain B's first atom over that of chain A's (they are alike), in each model."""
+    chains = [
+        {chain.name: chain[0][0].occ for chain in model}
+        for model in gemmi.read_structure(str(path))
+    ]
+    return [found["B"] / found["A"] for found in chains]
+
+
+def test_models_have_the_occupancy_of_the_particles_near_them(missing, tmp_path):
+    """A particle's model has its own occupancy; one at a latent, that of who is near."""
+    job, state = missing
+    found = job.particles["occupancy_B"]
+    full, lacking = int(found.argmax()), int(found.argmin())
+    (path,) = write_models(job, tmp_path, particles=(full, lacking))
+    assert occupancy_of_b(path) == pytest.approx([1, 0], abs=0.02)
+    assert (state[full], state[lacking]) == (0, 1)
+    (path,) = write_models(job, tmp_path, latents=(job.latents.mean(0), [50.0]))
+    near, far = occupancy_of_b(path)
+    assert 0.3 < near < 0.7
+    assert far == pytest.approx(found.mean(), abs=0.01)
+    written = occupancy_of_b(job.path / "models" / "direction1.cif")
+    assert 0.2 < min(written) < max(written) < 0.8
+
+
+def test_report_says_what_is_missing(missing):
+    (sentence,) = [
+        line for line in write_verdict(gather_contents(missing[0].path)) if "chain" in line.lower()
+    ]
+    assert sentence.startswith("Chain B is missing in")
+
+
+def test_latents_and_occupancies_are_found_anew(missing, tmp_path):
+    """`encode` of the same images gives the table of the training."""
     job, _ = missing
-    model = StructuralModel.load(job.path)
-    groups = model.composition.groups
-    means = find_columns(job.particles, groups).mean(axis=0)
-    atoms = occupy_atoms(model.coarse.atoms, model.coarse, groups, means)
-    # Those of the file are of atoms within the chain, and count as well.
-    factors = np.where(atoms.chains == "B", means[0], 1)
-    assert np.allclose(atoms.occupancies, factors * model.coarse.atoms.occupancies)
+    chosen = np.arange(0, COUNT, 5)
+    again = encode(
+        read_particles(job.path / "particles.star")[chosen], tmp_path / "job", job=job.path,
+        device="cpu", threads=1,
+    )  # fmt: skip
+    table = job.particles.iloc[chosen]
+    assert np.abs(again.particles["occupancy_B"].to_numpy() - table["occupancy_B"]).max() < 0.1
+    apart = np.abs(again.latents[:, 0] - table["z1"])
+    assert apart.median() < 0.05 * job.latent_sd.mean()
+    assert apart.max() < 0.7 * job.latent_sd.mean()
+
+
+def test_unseen_points_are_foretold_by_what_the_seen_ones_lack(missing):
+    job, state = missing
+    fitted = Fitted.open(job.path)
+    source = fitted.data.open_source(torch.device("cpu")).with_noise(read_noise(job.path, BOX))
+    rows = np.flatnonzero(state == 1)[:20]
+    reference = fitted.model.deformation.reference
+    nothing = torch.zeros(0, len(reference), dtype=torch.bool)
+    against = Conformations(reference, reference, nothing, torch.zeros_like(reference))
+    known, ignored = (
+        judge_unseen(ModelViews(model, source), source, rows, against, 0.1, 0)
+        for model in (fitted.model, replace(fitted.model, composition=None))
+    )
+    for name in ("motion", "mean"):
+        gain = getattr(known, name) - getattr(ignored, name)
+        assert gain.mean() > 3 * gain.std() / np.sqrt(len(gain))
 
 
 def test_finds_nothing_missing_where_all_is_there(whole, tmp_path):

@@ -73,6 +73,16 @@ def test_blocks_find_what_diagonalisation_finds(dumbbell, monkeypatch):
     assert overlap.min() > 0.9999
 
 
+def test_few_rounds_find_nearly_the_same(dumbbell, monkeypatch):
+    """As many as the start of a fit takes, which mixes modes anyway."""
+    monkeypatch.setattr(solvers, "_DENSE", 0)
+    direct = find_normal_modes(dumbbell, count=8)
+    found = find_normal_modes(dumbbell, count=8, most_rounds=15)
+    np.testing.assert_allclose(found.stiffness, direct.stiffness, rtol=1e-2)
+    flat = [modes.vectors.reshape(8, -1) for modes in (found, direct)]
+    assert np.linalg.svd(flat[0] @ flat[1].T)[1].min() > 0.98
+
+
 def test_the_softest_modes_are_the_hinge(dumbbell):
     """Turning one domain against the other, about any axis, is in the six softest modes."""
     modes = find_normal_modes(dumbbell, count=6)

@@ -151,3 +151,9 @@ def test_attribute_file(tmp_path):
 def test_the_command_of_a_job_spells_pairs():
     info = {"command": "motions", "config": {"distance": [["/A:1", "/A:2"], ["/A:3", "/A:4"]]}}
     assert "--distance /A:1 /A:2 --distance /A:3 /A:4" in write_command(info, "job")
+
+
+def test_command_of_an_audit_names_a_job():
+    """Its ``particles`` are a number."""
+    info = {"command": "audit", "config": {"particles": 500}, "inputs": {"structural": "0" * 64}}
+    assert write_command(info, "out") == "cryosway audit JOB --out out --particles 500"

@@ -36,6 +36,25 @@ def test_variances_that_are_no_fractions_are_told_against_noise(tmp_path, make_r
     assert "4 times the variance that noise alone would give" in sentences[1]
 
 
+def test_what_a_model_lacks_and_whether_its_motion_is_real_come_before_the_rest(
+    tmp_path, make_report_job
+):
+    folder = make_report_job(tmp_path / "j", "structural")
+    told = {
+        "heterogeneity": None,
+        "composition": {"sentence": "chain B is missing in 49 % of the particles"},
+        "held_out": {"sentence": "the motion is in the data"},
+        "halves": {"gain_over_mean": 3.0},
+    }
+    write_json(folder / "job.json", read_json(folder / "job.json") | told)
+    write_json(folder / "supplement.json", {"title": "Halves", "sentences": ["First.", "Second."]})
+    assert write_verdict(gather_contents(folder))[:3] == [
+        "Chain B is missing in 49 % of the particles.",
+        "The motion is in the data.",
+        "First.",
+    ]
+
+
 def test_without_latents_only_the_resolution_is_told(tmp_path, make_report_job):
     folder = make_report_job(tmp_path / "j", "backproject", latents=False)
     (sentence,) = write_verdict(gather_contents(folder))

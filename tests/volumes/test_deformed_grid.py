@@ -47,19 +47,25 @@ def make_frames(turns=0.3, shifts=1.5, count=COUNT, frames=FRAMES, seed=2):
     return torch.from_numpy(both).view(count, frames, 3, 4)
 
 
+def make_present(count=COUNT, frames=FRAMES, seed=5):
+    """What each image has of what is near each frame, from nothing to all."""
+    return torch.from_numpy(np.random.default_rng(seed).uniform(size=(count, frames)))
+
+
 def draw_values(grid, seed=3):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(len(grid), generator=generator, dtype=torch.float64)
 
 
-def sum_directly(grid, values, frames, slices):
-    """Σ_j v_j exp(−2πi k·R (x_j + u_j) / (D p)), term by term."""
+def sum_directly(grid, values, frames, slices, present):
+    """Σ_j p_j v_j exp(−2πi k·R (x_j + u_j) / (D p)), term by term."""
     affine = frames[:, grid.index.long()]
     at = torch.einsum("nvkac,vc->nvka", affine[..., :3], grid.points) + affine[..., 3]
     at = torch.einsum("nvka,vk->nva", at, grid.weights)
     seen = torch.einsum("nab,nvb->nva", slices.rotations[:, :2], at) / (BOX * PIXEL)
     phase = torch.exp(-2j * torch.pi * torch.einsum("nva,pa->nvp", seen, slices.points))
-    return torch.view_as_real(torch.einsum("v,nvp->np", values.to(phase), phase))
+    amounts = values * torch.einsum("nvk,vk->nv", present[:, grid.index.long()], grid.weights)
+    return torch.view_as_real(torch.einsum("nv,nvp->np", amounts.to(phase), phase))
 
 
 def relative(a, b):
@@ -67,9 +73,14 @@ def relative(a, b):
 
 
 def test_views_are_sums_over_moved_voxels():
-    grid, slices, frames = make_grid(), make_slices(), make_frames()
+    grid, slices, frames, whole = (
+        make_grid(),
+        make_slices(),
+        make_frames(),
+        torch.ones(COUNT, FRAMES),
+    )
     values = draw_values(grid)
-    exact = sum_directly(grid, values, frames, slices)
+    exact = sum_directly(grid, values, frames, slices, whole.double())
     assert relative(grid.views(values, frames, slices), exact) < 1e-4
     # The wrong way round they are others.
     back = frames.clone()
@@ -77,23 +88,34 @@ def test_views_are_sums_over_moved_voxels():
     assert relative(grid.views(values, back, slices), exact) > 0.3
 
 
-def test_adjoint_is_exact():
+def test_what_a_particle_lacks_is_not_seen():
+    """Voxels count by the share that their frames have; those without any not at all."""
+    grid, slices, frames, present = make_grid(), make_slices(), make_frames(), make_present()
+    values = draw_values(grid)
+    exact = sum_directly(grid, values, frames, slices, present)
+    assert relative(grid.views(values, frames, slices, present), exact) < 1e-4
+    views = grid.views(values, frames, slices)
+    assert float(grid.adjoint(views, frames, slices, 0 * present).abs().max()) == 0
+
+
+@pytest.mark.parametrize("present", [None, make_present()])
+def test_adjoint_is_exact(present):
     grid, slices, frames = make_grid(), make_slices(), make_frames()
     values = draw_values(grid)
-    made = grid.views(values, frames, slices)
+    made = grid.views(values, frames, slices, present)
     other = torch.randn(made.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    one, two = (made * other).sum(), values @ grid.adjoint(other, frames, slices)
+    one, two = (made * other).sum(), values @ grid.adjoint(other, frames, slices, present)
     assert abs(float(one - two)) < 1e-10 * float(made.norm() * other.norm())
 
 
 def test_plain_twin_agrees():
-    grid, slices, frames = make_grid(), make_slices(), make_frames()
+    grid, slices, frames, present = make_grid(), make_slices(), make_frames(), make_present()
     values = draw_values(grid)
-    made = grid.views(values, frames, slices)
+    made = grid.views(values, frames, slices, present)
     band = grid._find_band(slices.points)
-    seen = grid._project(frames, slices.rotations, band)
+    seen = grid._project(frames, slices.rotations, band, present)
     assert relative(grid._views_plain(values, seen, band), made) < 1e-10
-    gathered = grid.adjoint(made, frames, slices)
+    gathered = grid.adjoint(made, frames, slices, present)
     assert relative(grid._adjoint_plain(made, seen, band), gathered) < 1e-10
 
 

@@ -60,6 +60,15 @@ _SOURCES: dict[str, tuple[tuple[str, Any, str], ...]] = {
         ("model", Path, "Atomic model: mmCIF or PDB."),
         ("map", Path, "Density map (.mrc), whose voxel size and origin are right."),
     ),
+    "comparison": (
+        ("model", Path, "Structure that is judged: mmCIF or PDB; a model, ensemble or prediction."),
+        ("reference", Path, "Structure that it is judged by."),
+    ),
+    "sequences": (("sequences", Path, "Protein sequences: FASTA, also gzipped."),),
+    "predictions": (
+        ("folders", list[Path], "Jobs of protein fold, or folders of models of other programs."),
+    ),
+    "atlas": (("atlas", Path, "Folder that cryosway protein atlas has made."),),
     "job": (("job", Path, "Job folder."),),
     "folder": (("folder", Path, "Training folder of cryoDRGN (its --outdir)."),),
     "none": (),

@@ -7,13 +7,26 @@ from typing import Any, Literal
 
 METHODS = "cryosway.methods"
 OPTIONS = "cryosway.methods._options"
+PROTEIN_OPTIONS = "cryosway.methods._protein_options"
+LANDSCAPE_OPTIONS = "cryosway.methods._landscape_options"
 ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
 TRAINING_CONTROLS = (*ALL_CONTROLS, "gpus")
 
-Source = Literal["particles", "structures", "docking", "job", "folder", "none"]
+Source = Literal[
+    "particles",
+    "structures",
+    "docking",
+    "comparison",
+    "sequences",
+    "predictions",
+    "atlas",
+    "job",
+    "folder",
+    "none",
+]
 
 #: Groups of commands, as in ``cryosway protein dock``: the first word and its line of help.
-GROUPS = {"protein": "Atomic models: place one in a map."}
+GROUPS = {"protein": "Atomic models and sequences: dock, compare, embed, score, train."}
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,9 @@ class Command:
         The line in ``cryosway --help``.
     source : str
         What the first arguments are: particles (files, read before the call), structures (files),
-        docking (a structure and a map), job (a folder), folder (of another program), or none.
+        docking (a structure and a map), comparison (two structures), sequences (a file),
+        predictions (folders), atlas (a folder), job (a folder), folder (of another program), or
+        none.
     options : str, optional
         "module:Model", the pydantic model of its options, which is shown as help without
         importing the function; without one, the keyword arguments of the function's signature
@@ -158,7 +173,7 @@ COMMANDS = (
         "cryosway.landscape:landscape",
         "Principal directions, clusters, UMAP, and the maps along them.",
         source="job",
-        options=f"{OPTIONS}:LandscapeOptions",
+        options=f"{LANDSCAPE_OPTIONS}:LandscapeOptions",
         controls=(),
         out=None,
     ),
@@ -167,6 +182,30 @@ COMMANDS = (
         "cryosway.cli._volumes:volumes",
         "Density maps at chosen latents or particles of a job.",
         source="job",
+        controls=(),
+    ),
+    Command(
+        "path",
+        "cryosway.cli._path:path",
+        "Maps along a way: straight, through particles, over the passes of the free energy.",
+        source="job",
+        controls=(),
+    ),
+    Command(
+        "states",
+        f"{METHODS}:states",
+        "Discrete states, their populations and free energies, with intervals.",
+        source="job",
+        options=f"{LANDSCAPE_OPTIONS}:StatesOptions",
+        controls=(),
+        out=None,
+    ),
+    Command(
+        "select",
+        f"{METHODS}:select",
+        "Particles of a cluster, state, interval, list or condition, for RELION or cryoSPARC.",
+        source="job",
+        options=f"{LANDSCAPE_OPTIONS}:SelectOptions",
         controls=(),
     ),
     Command(
@@ -191,6 +230,67 @@ COMMANDS = (
         "Where a model lies in a map: all rotations, shifts and both hands; model–map FSC.",
         source="docking",
         options=f"{OPTIONS}:DockOptions",
+    ),
+    Command(
+        "protein fold",
+        f"{METHODS}:fold",
+        "From sequences to structures with pLDDT, PAE and pTM; proteins alone and complexes.",
+        source="sequences",
+        options="cryosway.methods._fold_options:FoldOptions",
+    ),
+    Command(
+        "protein atlas",
+        f"{METHODS}:atlas",
+        "Many predictions in a few files: a table of confidences, structures in shards.",
+        source="predictions",
+        options="cryosway.methods._fold_options:AtlasOptions",
+        controls=("resume", "overwrite"),
+    ),
+    Command(
+        "protein search",
+        "cryosway.cli._search:search",
+        "Find predictions in an atlas by sequence, confidence or structure.",
+        source="atlas",
+        controls=(),
+        out=None,
+    ),
+    Command(
+        "protein compare",
+        "cryosway.cli._compare:compare",
+        "How alike two models, ensembles or predictions are: RMSD, TM-score, lDDT.",
+        source="comparison",
+        controls=(),
+        out=None,
+    ),
+    Command(
+        "protein embed",
+        f"{METHODS}:embed",
+        "Representations of residues and sequences by a language model (ESM-2).",
+        source="sequences",
+        options=f"{PROTEIN_OPTIONS}:EmbedOptions",
+        controls=TRAINING_CONTROLS,
+    ),
+    Command(
+        "protein score",
+        f"{METHODS}:score",
+        "How likely a language model finds sequences, and what exchanges of residues cost.",
+        source="sequences",
+        options=f"{PROTEIN_OPTIONS}:ScoreOptions",
+    ),
+    Command(
+        "protein contacts",
+        f"{METHODS}:contacts",
+        "Which residues touch, from the attention of a language model.",
+        source="sequences",
+        options=f"{PROTEIN_OPTIONS}:ContactsOptions",
+    ),
+    Command(
+        "protein train",
+        f"{METHODS}:train_language_model",
+        "A language model trained on sequences by the recipe of ESM-2.",
+        source="sequences",
+        options=f"{PROTEIN_OPTIONS}:ProteinTrainOptions",
+        controls=TRAINING_CONTROLS,
     ),
     Command(
         "report",

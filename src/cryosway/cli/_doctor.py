@@ -21,6 +21,7 @@ LEAST_MEMORY_BYTES = 2_000_000_000
 _EXTRAS = {
     "umap-learn": ("embed", "UMAP embeddings in cryosway landscape"),
     "biotite": ("trajectory", "DCD trajectories in cryosway simulate"),
+    "transformers": ("protein", "language models and folding in cryosway protein"),
     "finufft": ("nufft", "faster exact projections in cryosway simulate"),
 }
 

@@ -24,7 +24,8 @@ def models(
     """Write atomic models of a structural job at chosen latents, as mmCIF.
 
     All atoms are rebuilt on the moved residues; models lie on the job's maps. Where the job has
-    measured the uncertainty u of its residues, B factors are 8π²/3 u².
+    measured the uncertainty u of its residues, B factors are 8π²/3 u². Where chains are missing in
+    some particles, occupancies say in how many of those near the latent they are there.
 
     Parameters
     ----------

@@ -35,7 +35,13 @@ from cryosway.engine._training import (
 )
 
 if TYPE_CHECKING:
-    from cryosway.engine._distributed import ProcessGroup, open_process_group, share_job
+    from cryosway.engine._distributed import (
+        ProcessGroup,
+        find_place,
+        open_process_group,
+        share_job,
+    )
+    from cryosway.engine._gradient import is_out_of_memory
     from cryosway.engine._loader import move_batch, prefetch
     from cryosway.engine._precision import autocast, choose_precision
     from cryosway.engine._row_adam import RowAdam
@@ -63,8 +69,10 @@ __all__ = [
     "collect_versions",
     "count_cpus",
     "explain_os_errors",
+    "find_place",
     "format_duration",
     "is_locked",
+    "is_out_of_memory",
     "load_tensors",
     "move_batch",
     "open_process_group",
@@ -95,6 +103,8 @@ __getattr__, __dir__ = lazy_attributes(
         "RowAdam": "cryosway.engine._row_adam",
         "autocast": "cryosway.engine._precision",
         "choose_precision": "cryosway.engine._precision",
+        "find_place": "cryosway.engine._distributed",
+        "is_out_of_memory": "cryosway.engine._gradient",
         "move_batch": "cryosway.engine._loader",
         "open_process_group": "cryosway.engine._distributed",
         "prefetch": "cryosway.engine._loader",

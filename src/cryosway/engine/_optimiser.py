@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cryosway._errors import CryoswayError
 from cryosway.engine._row_adam import RowAdam
+from cryosway.engine._sharding import cut_like
 from cryosway.engine._training import ParameterGroup, TrainingPlan
 
 
@@ -18,7 +19,7 @@ def learning_rate_at(plan: TrainingPlan, step: int, total: int) -> float:
     Parameters
     ----------
     plan : TrainingPlan
-        ``learning_rate``, ``warmup_steps`` and ``decay``.
+        ``learning_rate``, ``warmup_steps``, ``decay`` and ``final_rate``.
     step, total : int
         The step, from 0, and how many there are.
 
@@ -38,7 +39,8 @@ def learning_rate_at(plan: TrainingPlan, step: int, total: int) -> float:
     if plan.decay == "none":
         return plan.learning_rate
     share = (step - plan.warmup_steps) / max(1, total - plan.warmup_steps)
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    left = 1 - share if plan.decay == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+    return plan.learning_rate * (plan.final_rate + (1 - plan.final_rate) * left)
 
 
 @final
@@ -50,7 +52,7 @@ class Optimiser:
     groups : sequence of ParameterGroup
         What is trained.
     plan : TrainingPlan
-        ``weight_decay`` and ``clip_norm``.
+        ``weight_decay``, ``betas`` and ``clip_norm``.
 
     Attributes
     ----------
@@ -67,7 +69,9 @@ class Optimiser:
         self.parameters = [parameter for group in dense for parameter in group.parameters]
         self.tables = [table for group in self._row_groups for table in group.parameters]
         _check_groups([*self.parameters, *self.tables])
-        self._adam = torch.optim.AdamW(_adam_groups(dense, plan), fused=True) if dense else None
+        groups_of_adam = _adam_groups(dense, plan)
+        adam = torch.optim.AdamW(groups_of_adam, betas=plan.betas, fused=True) if dense else None
+        self._adam = adam
         self._by_rows = [RowAdam(list(group.parameters)) for group in self._row_groups]
 
     def step(self, learning_rate: float) -> None:
@@ -104,7 +108,8 @@ class Optimiser:
             moments: dict[int, dict[str, Tensor]] = {}
             for path, tensor in below("adam.", tensors).items():
                 index, _, name = path.partition(".")
-                moments.setdefault(int(index), {})[name] = tensor
+                piece = cut_like(tensor, self.parameters[int(index)])
+                moments.setdefault(int(index), {})[name] = piece
             self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
         for number, rows in enumerate(self._by_rows):
             rows.load_state(below(f"rows.{number}.", tensors))

@@ -18,6 +18,7 @@ from cryosway.engine._loader import prefetch, split_epoch
 from cryosway.engine._optimiser import Optimiser, below, learning_rate_at
 from cryosway.engine._precision import choose_precision
 from cryosway.engine._progress import format_duration
+from cryosway.engine._sharding import gather, is_sharded, load_whole
 from cryosway.engine._training import OnEpoch, TrainingPlan, TrainingResult, TrainingStep
 from cryosway.engine._training_record import TrainingRecord
 from cryosway.engine._training_state import TrainingState, seed_of_step
@@ -44,6 +45,7 @@ class Trainer:
         self._plan, self._step, self._count = plan, step, count
         self._job, self._group, self._name = job, group, name
         self._optimiser = Optimiser(step.parameter_groups(), plan)
+        self._sharded = any(map(is_sharded, self._optimiser.parameters))
         if device.type == "cpu":
             keep_freed_memory()
         self.precision = choose_precision(plan.precision, device)
@@ -64,12 +66,12 @@ class Trainer:
             self._job.log(f"{self._name} goes on after step {state.step}, {epochs}")
         self._note_precision()
         with closing(self._record), hold_interrupts(once=True) as self._signals:
-            if on_epoch and self._job and state.losses and state.batch == 0:
-                on_epoch(state.epoch - 1, state.losses)  # the run may have ended before it
-            while state.epoch < self._plan.epochs and not self._stop:
+            # A run may have ended before it told of its last epoch.
+            ended = bool(state.losses) and state.batch == 0 and self._tell(on_epoch)
+            while state.epoch < self._plan.epochs and not self._stop and not ended:
                 self._train_epoch()
                 if not self._stop:
-                    self._end_epoch(on_epoch)
+                    ended = self._end_epoch(on_epoch)
         if self._stop:
             self._raise_stop()
         return TrainingResult(
@@ -104,7 +106,17 @@ class Trainer:
         """Give this process's rows of each batch, their weight, and the size of the batch."""
         for rows in batches:
             mine, weight = (rows, 1.0) if self._group is None else self._group.share_rows(rows)
+            self._require_equal_shares(weight)
             yield mine, weight, len(rows)
+
+    def _require_equal_shares(self, weight: float) -> None:
+        """Refuse unequal shares of a batch where gradients are averaged over the processes."""
+        if self._sharded and self._group is not None and round(1 / weight) != self._group.size:
+            message = (
+                f"weights are cut into a piece for each of {self._group.size} processes, which "
+                "must have equal shares of every batch; give a batch size that they divide"
+            )
+            raise CryoswayError(message)
 
     def _take_step(self, batch: LoadedBatch) -> None:
         state = self._state
@@ -125,20 +137,29 @@ class Trainer:
         """Sum gradients and logged values over the processes."""
         if self._group is None:
             return
-        gradients = [p.grad for p in self._optimiser.parameters if p.grad is not None]
+        found = (parameter.grad for parameter in self._optimiser.parameters)
+        gradients = [grad for grad in found if grad is not None and not is_sharded(grad)]
         self._group.add_up([*gradients, values], weight)
         for table in self._optimiser.tables:
             if table.requires_grad:
                 self._group.gather_rows(table, weight)
 
-    def _end_epoch(self, on_epoch: OnEpoch | None) -> None:
+    def _end_epoch(self, on_epoch: OnEpoch | None) -> bool:
+        """Save, and tell of the epoch; give whether training ends with it."""
         state = self._state
         state.losses = self._record.end_epoch()
         state.epoch += 1
         state.batch = 0
         self._save()
+        return self._tell(on_epoch)
+
+    def _tell(self, on_epoch: OnEpoch | None) -> bool:
+        """Tell of the last epoch; give whether training ends with it, for all processes."""
+        state = self._state
+        ended = False
         if on_epoch is not None and self._job is not None:
-            on_epoch(state.epoch - 1, state.losses)
+            ended = bool(on_epoch(state.epoch - 1, state.losses))
+        return ended if self._group is None else self._group.any((ended,))[0]
 
     # -- duties between steps ------------------------------------------------------------------
 
@@ -201,9 +222,9 @@ class Trainer:
     def _save(self) -> None:
         self._record.look()
         self._state.parts = self._gradient.parts
+        began = time.monotonic()
+        tensors = self._tensors() if self._sharded or self._job is not None else {}
         if self._job is not None:
-            began = time.monotonic()
-            tensors = self._tensors()
             _check_finite(tensors)
             self._job.save_checkpoint(self._name, tensors, self._state.to_meta())
             self._reserve = time.monotonic() - began
@@ -218,14 +239,17 @@ class Trainer:
         if found is None:
             return TrainingState()
         tensors, meta = found
-        self._step.module.load_state_dict(below("module.", tensors))
+        load_whole(self._step.module, below("module.", tensors))
         self._optimiser.load_state(below("optimiser.", tensors))
         state = TrainingState.from_meta(meta)
         self._gradient.parts = state.parts
         return state
 
     def _tensors(self) -> dict[str, Tensor]:
+        """Give weights and moments, whole; where they are cut, all processes have to ask."""
         module, moments = self._step.module.state_dict(), self._optimiser.state()
+        if self._sharded:
+            module, moments = gather(module), gather(moments)
         return {
             **{f"module.{name}": tensor for name, tensor in module.items()},
             **{f"optimiser.{name}": tensor for name, tensor in moments.items()},

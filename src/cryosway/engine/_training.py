@@ -30,8 +30,12 @@ class TrainingPlan:
         The largest, reached after the warm-up.
     warmup_steps : int
         Steps over which the learning rate grows linearly from near 0.
-    decay : {"cosine", "none"}
-        How the learning rate falls to 0 at the last step, if it does.
+    decay : {"cosine", "linear", "none"}
+        How the learning rate falls until the last step, if it does.
+    final_rate : float
+        Share of the learning rate to which it falls.
+    betas : tuple of float
+        Of AdamW: how long its means of the gradient, and of its square, remember.
     weight_decay : float
         Of AdamW, for groups that set none of their own.
     clip_norm : float or None
@@ -56,7 +60,9 @@ class TrainingPlan:
     batch_size: int
     learning_rate: float = 1e-4
     warmup_steps: int = 0
-    decay: Literal["cosine", "none"] = "cosine"
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    final_rate: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     clip_norm: float | None = None
     seed: int = 0
@@ -183,7 +189,7 @@ class TrainingResult:
     items_per_s: float
 
 
-OnEpoch = Callable[[int, dict[str, float]], None]
+OnEpoch = Callable[[int, dict[str, float]], bool | None]
 
 
 def train(
@@ -219,7 +225,8 @@ def train(
         The processes that share each batch; see `open_process_group`.
     on_epoch : callable, optional
         Called after each epoch's checkpoint by the process that has the job, with the epoch, from
-        0, and its mean losses; once more where a run goes on from there.
+        0, and its mean losses; once more where a run goes on from there. Training ends where it
+        gives True.
     name : str, optional
         Of the checkpoint and the progress, where a job trains several times.
 

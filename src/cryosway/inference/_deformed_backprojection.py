@@ -4,8 +4,9 @@ The density V on the voxels of a mask is that of least squares,
 
     Σ_i |y_i − a_i f_i F_i V|² + ε |V|²,
 
-where F_i takes V's voxels to where they are in particle i and gives that view's transform (see
-`DeformedGrid`), f_i is the CTF over the noise amplitude and a_i the contrast. DynaMight (Schwab et
+where F_i takes V's voxels to where they are in particle i, those of parts that it lacks left out,
+and gives that view's transform (see `DeformedGrid`); f_i is the CTF over the noise amplitude and
+a_i the contrast. DynaMight (Schwab et
 al., Nature Methods 2024) instead sums deformed backprojections and divides by the weights of
 undeformed ones; 3DFlex (Punjani & Fleet, Nature Methods 2023) minimises. Here conjugate gradients
 do, preconditioned by those same weights Σ a² f² per Fourier voxel: without motion the first step is
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from cryosway.inference._image_source import Batch, ImageSource
 from cryosway.optics import fft3_half, frequency_radius, ifft3_half
-from cryosway.volumes import DeformedGrid, NormalEquations
+from cryosway.volumes import DeformedGrid, NormalEquations, Slices
 
 Rows = NDArray[np.int64]
 _LEAST_RIDGE = 1e-3  # of the mean weight, as of the ordinary consensus
@@ -45,12 +46,15 @@ class MovedParticles:
         Gives for n rows the frames (n, N, 3, 4) that the voxels follow; see `DeformedGrid`.
     contrast
         Shape (N,), float32.
+    present
+        Gives for n rows how much (n, N) of what is near each frame they have; all by default.
     """
 
     source: ImageSource
     grid: DeformedGrid
     frames: Callable[[Rows], Tensor]
     contrast: Tensor
+    present: Callable[[Rows], Tensor] | None = None
 
     def project(self, rows: Rows, watch: Callable[[int], None] | None = None) -> Tensor:
         """Σ_i a_i F_iᵀ f_i y_i over the images in `rows`: the right side, (V,)."""
@@ -58,7 +62,7 @@ class MovedParticles:
         for batch in self.source.batches(rows):
             amount = self._filters(batch)
             seen = torch.view_as_real(batch.slices.values) * amount[..., None]
-            total += self.grid.adjoint(seen, self.frames(batch.index), batch.slices)
+            total += self.grid.adjoint(seen, *self._place(batch))
             if watch is not None:
                 watch(len(batch.index))
         return total
@@ -70,13 +74,17 @@ class MovedParticles:
         total = torch.zeros_like(values)
         cast = values.to(self.grid.dtype)
         for batch in self.source.batches(rows):
-            frames = self.frames(batch.index)
-            seen = self.grid.views(cast, frames, batch.slices)
+            place = self._place(batch)
+            seen = self.grid.views(cast, *place)
             seen *= self._filters(batch).square()[..., None]
-            total += self.grid.adjoint(seen, frames, batch.slices)
+            total += self.grid.adjoint(seen, *place)
             if watch is not None:
                 watch(len(batch.index))
         return total
+
+    def _place(self, batch: Batch) -> tuple[Tensor, Slices, Tensor | None]:
+        present = None if self.present is None else self.present(batch.index)
+        return self.frames(batch.index), batch.slices, present
 
     def _filters(self, batch: Batch) -> Tensor:
         contrast = self.contrast[torch.from_numpy(batch.index)].to(batch.slices.filters)

@@ -74,7 +74,7 @@ def cluster_particles(coordinates: FloatArray, count: int, *, seed: int = 0) -> 
     sample = coordinates[:: max(1, -(-len(coordinates) // FIT_AT_MOST))]
     means = KMeans(count, n_init=10, random_state=seed).fit(sample).cluster_centers_
     means = means[np.argsort(means[:, 0], kind="stable")]
-    labels = _nearest(coordinates, means)
+    labels = assign_nearest(coordinates, means)
     members = [coordinates[labels == number] for number in range(count)]
     centres = [_central_point(mean, group) for mean, group in zip(means, members, strict=True)]
     populations = np.bincount(labels, minlength=count)
@@ -88,7 +88,8 @@ def _central_point(mean: FloatArray, members: FloatArray) -> FloatArray:
     return snap_to_density(mean, members, bandwidth=max(0.5 * radius, 1e-6))
 
 
-def _nearest(coordinates: FloatArray, centres: FloatArray, block: int = 65_536) -> IntArray:
+def assign_nearest(coordinates: FloatArray, centres: FloatArray, block: int = 65_536) -> IntArray:
+    """Give the index of the nearest centre of each point, shape (N,)."""
     labels = np.empty(len(coordinates), np.int64)
     for start in range(0, len(coordinates), block):
         part = coordinates[start : start + block]

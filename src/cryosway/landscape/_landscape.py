@@ -27,11 +27,12 @@ from cryosway.landscape._clusters import Clusters, choose_cluster_count, cluster
 from cryosway.landscape._coordinates import PrincipalAxes, fit_principal_axes
 from cryosway.landscape._density import count_support, find_extent, smooth_histogram
 from cryosway.landscape._embedding import embed_umap
+from cryosway.landscape._latents import count_real_directions, note_decisions, read_latents
 from cryosway.landscape._map_files import MapRequest, write_maps
 from cryosway.landscape._paths import Traversal, trace_direction
+from cryosway.landscape._volume_sketch import write_volume_space
 
 FloatArray = NDArray[np.floating]
-SIGNIFICANT = 0.01
 MOST_DIRECTIONS = 3
 DENSITY_BINS = 64
 
@@ -68,6 +69,7 @@ def landscape(
     umap: bool = True,
     directions: int | None = None,
     path_points: int = 7,
+    volumes: int | None = None,
     seed: int = 0,
 ) -> Job:
     """Describe the conformational landscape of a job with latents.
@@ -91,6 +93,9 @@ def landscape(
         and 0 where the job found the particles homogeneous.
     path_points : int
         Maps along each direction.
+    volumes : int, optional
+        So many volumes over the landscape are compared voxel by voxel, too, and every particle is
+        placed among them (see ``volume_space.json``); some hundred are enough.
     seed : int
         Same seed, same answer.
 
@@ -111,7 +116,7 @@ def landscape(
     """
     job = open_job(job)
     folder = job.main.path
-    latents, latent_sd = _read_latents(job)
+    latents, latent_sd = read_latents(job)
     options = _resolve(job, len(latents), clusters, directions, path_points, umap=umap, seed=seed)
     with explain_os_errors(folder), FolderLock(folder):
         clear_leftovers(folder)
@@ -128,26 +133,9 @@ def landscape(
         write_maps(job, folder, requests)
         _write_summary(folder, axes, groups, paths, request, options)
         _note_decisions(folder, options, job.main.info)
+        if volumes is not None:
+            write_volume_space(job.main, folder, coordinates, volumes, seed=seed)
     return open_job(job.path)
-
-
-def _read_latents(job: Job) -> tuple[FloatArray, FloatArray | None]:
-    latents = job.latents
-    if latents.shape[1] == 0 or len(latents) == 0:
-        command = job.info.get("command", "unknown")
-        message = (
-            f"{job.path} holds no latents (it is a {command} job); give a job of a method that "
-            "finds them, such as cryosway linear"
-        )
-        raise CryoswayError(message)
-    bad = np.flatnonzero(~np.isfinite(latents).all(axis=1))
-    if len(bad):
-        message = (
-            f"{job.path}: {len(bad)} particles have no finite latent (the first is row {bad[0]} of "
-            "particles.parquet); run the method again or drop these particles"
-        )
-        raise CryoswayError(message)
-    return latents, job.latent_sd
 
 
 def _resolve(
@@ -164,9 +152,7 @@ def _resolve(
         raise CryoswayError(message)
     latent_dimensions = job.latents.shape[1]
     if directions is None:
-        p_values = [entry.get("p_value") for entry in verdict.get("directions", [])]
-        real = sum(p_value is not None and p_value < SIGNIFICANT for p_value in p_values)
-        directions = 0 if homogeneous else int(np.clip(real, 1, MOST_DIRECTIONS))
+        directions = 0 if homogeneous else count_real_directions(job, MOST_DIRECTIONS)
     if path_points < 2:
         message = f"path_points is {path_points}, but a traversal needs at least 2"
         raise CryoswayError(message)
@@ -299,7 +285,4 @@ def _note_decisions(folder: Path, options: LandscapeOptions, info: dict[str, Any
         {"what": "number of clusters", "value": options.clusters, "why": why_clusters},
         {"what": "directions traversed", "value": options.directions, "why": why_paths},
     ]
-    path = folder / "decisions.json"
-    earlier = read_json(path) if path.exists() else []
-    kept = [entry for entry in earlier if entry["what"] not in {new["what"] for new in ours}]
-    write_json(path, [*kept, *ours])
+    note_decisions(folder, ours)

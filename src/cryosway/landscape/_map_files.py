@@ -1,7 +1,7 @@
 """Maps at points of latent space, written once and found again."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ class MapRequest:
     name : str
         File name without ``.mrc``.
     kind : str
-        ``cluster`` or ``path``.
+        ``cluster``, ``path`` or ``state``.
     label : str
         What a reader calls it.
     latent : ndarray, shape (K,)
@@ -47,20 +47,27 @@ class MapRequest:
     extra: dict[str, Any]
 
 
-def write_maps(job: Job, folder: Path, requests: Sequence[MapRequest]) -> list[dict[str, Any]]:
+def write_maps(
+    job: Job,
+    folder: Path,
+    requests: Sequence[MapRequest],
+    kinds: Collection[str] = ("cluster", "path"),
+) -> list[dict[str, Any]]:
     """Write the maps of all requests with their half-maps; skip those that stand.
 
-    All come from ``job.volume(z)`` on one scale and in one frame, that of the poses. Entries of
-    earlier traversals and clusters that are no longer wanted are removed with their files.
+    All come from ``job.volume(z)`` on one scale and in one frame, that of the poses. Earlier maps
+    of these kinds that are no longer wanted are removed with their files.
 
     Parameters
     ----------
     job : Job
         Gives maps, half-maps and FSC at a latent.
     folder : Path
-        The job's folder; maps go to ``volumes/``.
+        Maps go to its ``volumes/``; of the job, or another.
     requests : sequence of MapRequest
         What is wanted.
+    kinds : collection of str
+        Kinds of maps that are complete with these requests.
 
     Returns
     -------
@@ -69,11 +76,11 @@ def write_maps(job: Job, folder: Path, requests: Sequence[MapRequest]) -> list[d
     """
     volumes = folder / "volumes"
     volumes.mkdir(exist_ok=True)
-    model = _fingerprint_model(folder)
+    model = fingerprint_model(job.main.path)
     keys = [_fingerprint(request, model) for request in requests]
-    entries = _drop_unwanted(volumes, set(keys))
+    entries = _drop_unwanted(volumes, set(keys), kinds)
     standing = {entry["fingerprint"]: entry for entry in entries if "fingerprint" in entry}
-    origin = _find_origin(volumes, entries)
+    origin = _find_origin(job)
     done = sum(key in standing for key in keys)
     made = []
     with Progress(len(requests), "maps along the landscape", done=done) as progress:
@@ -119,7 +126,7 @@ def _ask(method: Any, latent: FloatArray) -> Any:
     return None
 
 
-def _fingerprint_model(folder: Path) -> str:
+def fingerprint_model(folder: Path) -> str:
     """Identify the model that makes the maps by its files and the job's request."""
     parts: list[Any] = []
     for name in ("model.safetensors", "model.json"):
@@ -138,14 +145,16 @@ def _fingerprint(request: MapRequest, model: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def _drop_unwanted(volumes: Path, wanted: Iterable[str]) -> list[dict[str, Any]]:
+def _drop_unwanted(
+    volumes: Path, wanted: Collection[str], kinds: Collection[str]
+) -> list[dict[str, Any]]:
     """Forget earlier clusters and traversals, and entries whose files are gone."""
     index = volumes / "volumes.json"
     entries: list[dict[str, Any]] = read_json(index)["volumes"] if index.exists() else []
     kept = []
     for entry in entries:
         files = [volumes / name for name in (entry["file"], *(entry.get("half_maps") or ()))]
-        ours = "fingerprint" in entry
+        ours = "fingerprint" in entry and entry["kind"] in kinds
         if not ours or (entry["fingerprint"] in wanted and all(path.exists() for path in files)):
             kept.append(entry)
             continue
@@ -156,9 +165,10 @@ def _drop_unwanted(volumes: Path, wanted: Iterable[str]) -> list[dict[str, Any]]
     return kept
 
 
-def _find_origin(volumes: Path, entries: Sequence[dict[str, Any]]) -> Origin | None:
+def _find_origin(job: Job) -> Origin | None:
     """Take the origin of the consensus map, so that all maps overlay."""
-    for entry in entries:
-        if entry["kind"] == "mean" and (volumes / entry["file"]).exists():
-            return read_map(volumes / entry["file"])[1].origin
+    for entry in job.main.volumes:
+        path = job.main.path / "volumes" / entry["file"]
+        if entry["kind"] == "mean" and path.exists():
+            return read_map(path)[1].origin
     return None

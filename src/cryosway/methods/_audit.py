@@ -50,6 +50,7 @@ IndexArray = npt.NDArray[np.intp]
 Rows = npt.NDArray[np.int64]
 
 _SAMPLE = 256  # particles in which regions are looked for
+_JUDGED = 4_000  # most particles that regions are judged on
 
 
 def audit(
@@ -125,6 +126,7 @@ class Audit:
         count = len(self.fitted.data)
         order = np.random.default_rng(options.seed).permutation(count)
         self.rows: Rows = np.sort(order[: options.particles])
+        self.judged: Rows = np.sort(order[:_JUDGED])
         self.noise: NoiseModel = read_noise(structural.path, self.fitted.data.box)
 
     def run(self) -> None:
@@ -184,19 +186,19 @@ class Audit:
         fitted, options = self.fitted, self.options
         halves = open_halves(fitted)
         images = fitted.data.open_source(self.device).with_noise(self.noise)
-        with self.job.progress(len(self.rows), "regions") as progress:
+        with self.job.progress(len(self.judged), "regions") as progress:
             judged = judge_particles(
-                fitted, halves, images, self.rows, regions,
+                fitted, halves, images, self.judged, regions,
                 contrast_spread(fitted.job), options.seed, progress.advance,
             )  # fmt: skip
         maps = map_differences(fitted, images, judged, regions, options.seed)
         self._write_maps(maps)
-        gain, error = judged.unseen.gain("mean")
+        gain = judged.unseen.gain("mean")
         return {
-            "judged_particles": len(self.rows),
+            "judged_particles": len(self.judged),
             "independent": judged.independent,
-            "gain_over_mean": gain,
-            "gain_over_mean_error": error,
+            "gain_over_mean": gain.difference,
+            "gain_over_mean_error": gain.standard_error,
             "regions": compare_regions(judged, regions, maps, name_regions(regions)),
         }
 

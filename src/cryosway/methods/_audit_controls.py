@@ -107,6 +107,7 @@ class Controls:
         chosen = plain_options(
             own,
             model=reference,
+            confidence="none",  # which would be of other residues where some are missing
             mask=job.path / "volumes" / "mask.mrc",
             epochs=self.options.epochs or own.epochs,
             seed=self.options.seed,

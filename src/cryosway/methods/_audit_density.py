@@ -25,13 +25,14 @@ from torch import Tensor
 from cryosway.inference import ImageSource
 from cryosway.methods._audit_regions import Regions
 from cryosway.methods._density_regions import mask_around
-from cryosway.methods._structural_halves import Fitted, HalfModel, average_beads, join_unseen
+from cryosway.methods._structural_halves import Fitted, HalfModel, average_beads
 from cryosway.methods._structural_latents import ModelViews, read_parts, restrict
 from cryosway.methods._structural_unseen import (
     Conformations,
     Unseen,
     chessboard,
     fit_amplitudes,
+    join_unseen,
     judge_unseen,
 )
 from cryosway.optics import filter_volumes, resize_volumes

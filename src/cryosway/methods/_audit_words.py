@@ -4,6 +4,7 @@ from typing import Any
 
 _MADE_UP = 0.2  # Å: more motion than this where there is none to be found is too much
 _RETURNED = 0.5
+_LEANS = 0.5  # of its displacement, by which the rest may depend on a region that is missing
 
 
 def describe_audit(found: dict[str, Any]) -> list[str]:
@@ -14,7 +15,27 @@ def describe_audit(found: dict[str, Any]) -> list[str]:
     found
         The values of audit.json.
     """
-    return [*_describe_controls(found), *_describe_regions(found)]
+    return [sum_up(found), *_describe_controls(found), *_describe_regions(found)]
+
+
+def sum_up(found: dict[str, Any]) -> str:
+    """Say in one sentence whether the motion is in the data."""
+    verdicts = [region["verdict"] for region in found["regions"] if region["verdict"] != "still"]
+    count, made_up = len(verdicts), found["noise"]["bent_angstrom"]
+    if not count:
+        text = "No region moves, so that there is no motion to be borne out"
+    elif set(verdicts) == {"supported"}:
+        which = "the region that moves" if count == 1 else f"all {count} regions that move"
+        text = f"The motion of {which} is in the images"
+    else:
+        kinds = {kind: verdicts.count(kind) for kind in ("supported", "not supported")}
+        text = (
+            f"Of {count} regions that move, the images support {kinds['supported']}, do not "
+            f"support {kinds['not supported']}, and cannot tell of {count - sum(kinds.values())}"
+        )
+    if made_up < _MADE_UP:
+        return f"{text}; where there is nothing to see, the model makes up next to nothing."
+    return f"{text}; but on pure noise the model is bent by {made_up:.2f} Å all the same."
 
 
 def _describe_controls(found: dict[str, Any]) -> list[str]:
@@ -35,18 +56,24 @@ def _describe_controls(found: dict[str, Any]) -> list[str]:
     on_shuffled = (
         f"On {size} real images that were shuffled against their rotations it is bent by "
         f"{shuffled['bent_angstrom']:.2f} Å, and its conformations differ by "
-        f"{shuffled['motion_angstrom']:.2f} Å rms: what a model does whose poses are wrong."
+        f"{shuffled['motion_angstrom']:.2f} Å rms: a model follows whatever density its poses "
+        "make, right or wrong, so that motion alone does not say that they are right."
     )
     return [on_noise, on_shuffled, _describe_removed(found), _describe_turned(found)]
 
 
 def _describe_removed(found: dict[str, Any]) -> str:
     removed = found["removed"]
+    apart, moved = removed["apart_angstrom"], removed["displacement_with_it_angstrom"]
+    outcome = (
+        "the rest hardly leans on it"
+        if apart < _LEANS * moved
+        else "it is bent to fill the gap, as it would be where your model lacks what particles have"
+    )
     return (
         f"With {found['wrong_region']} missing from the reference, the rest is placed "
-        f"{removed['apart_angstrom']:.2f} Å from where the whole model puts it; it is displaced "
-        f"by {removed['displacement_angstrom']:.2f} Å, against "
-        f"{removed['displacement_with_it_angstrom']:.2f} Å."
+        f"{apart:.2f} Å from where the whole model puts it, and is displaced by "
+        f"{removed['displacement_angstrom']:.2f} Å rather than {moved:.2f} Å: {outcome}."
     )
 
 
@@ -89,12 +116,16 @@ def _describe_region(region: dict[str, Any]) -> str:
         return f"{name} is still ({region['motion_angstrom']:.2f} Å rms)."
     return (
         f"{name} moves by {region['motion_angstrom']:.2f} Å rms: {region['verdict']}, amplitude "
-        f"{region['amplitude']:.2f} ± {region['amplitude_error']:.2f}. Differences of maps without "
+        f"{_show_amplitude(region)}. Differences of maps without "
         "prior between the ends of the main motion correlate by "
         f"{region['correlation_of_halves']:.2f} between the half-sets (by chance "
         f"±{region['null_of_halves']:.2f}), and by {region['correlation_with_model']:.2f} with the "
         f"model's (by chance ±{region['null_with_model']:.2f})."
     )
+
+
+def _show_amplitude(region: dict[str, Any]) -> str:
+    return f"{region['amplitude']:.2f} ± {max(region['amplitude_error'], 0.01):.2f}"
 
 
 def tabulate_regions(regions: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
@@ -104,7 +135,7 @@ def tabulate_regions(regions: list[dict[str, Any]]) -> tuple[list[str], list[lis
         [
             region["region"],
             f"{region['motion_angstrom']:.2f}",
-            f"{region['amplitude']:.2f} ± {region['amplitude_error']:.2f}",
+            _show_amplitude(region),
             f"{region['correlation_of_halves']:.2f} (chance {region['null_of_halves']:.2f})",
             f"{region['correlation_with_model']:.2f} (chance {region['null_with_model']:.2f})",
             region["verdict"],

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import read_table
+from cryosway.engine import read_json, read_table
 from cryosway.jobs import Job
-from cryosway.methods._structural_model import StructuralModel
-from cryosway.particles import read_map
+from cryosway.methods._structural_model import StructuralDecoder, StructuralModel
+from cryosway.methods._structural_occupancy import find_columns, occupy_atoms
 from cryosway.protein import AtomTable, CoarseModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ class BeadEnsemble:
 
     def __init__(self, job: Job) -> None:
         main = job.main
-        if main.info.get("command") != "structural":
+        if not is_structural(main):
             msg = (
                 f"{job.path} is a {main.info.get('command')} job, which has no atomic model; give "
                 "a job of cryosway structural"
@@ -50,7 +50,8 @@ class BeadEnsemble:
             raise CryoswayError(msg)
         self.job = main
         self.model = StructuralModel.load(main.path)
-        self.offset = _find_offset(main, self.model)
+        self._near = StructuralDecoder(main)
+        self.offset = self.model.find_offset(main)
         self.uncertainty = read_uncertainty(main.path, len(self.coarse))
 
     @property
@@ -84,9 +85,25 @@ class BeadEnsemble:
             latents = latents[np.sort(chosen)]
         return self.beads(latents)
 
-    def atoms(self, z: FloatArray) -> AtomTable:
-        """All atoms, rebuilt on the beads at a latent (k,); B factors tell the uncertainty."""
-        return self.dress(self.beads(z)[0])
+    def atoms(self, z: FloatArray, particle: int | None = None) -> AtomTable:
+        """All atoms, rebuilt on the beads at a latent (k,).
+
+        B factors tell the uncertainty. Occupancies tell in which share of the particles near the
+        latent an atom is there; or with which probability in one `particle`, by its row.
+        """
+        atoms = self.dress(self.beads(z)[0])
+        composition = self.model.composition
+        if composition is None:
+            return atoms
+        present = find_columns(self.job.particles, composition.groups)
+        weights = self._weigh(z) if particle is None else np.arange(len(present)) == particle
+        means = np.average(present, axis=0, weights=weights)
+        return occupy_atoms(atoms, self.coarse, composition.groups, means)
+
+    def _weigh(self, z: FloatArray) -> FloatArray:
+        """Weight of every particle at a latent, (N,); alike where none is near."""
+        weights = self._near.weights(z)[:, 0]
+        return weights if weights.any() else np.ones_like(weights)
 
     def dress(self, beads: FloatArray) -> AtomTable:
         """All atoms on beads (N, 3)."""
@@ -96,6 +113,12 @@ class BeadEnsemble:
             return atoms
         known = uncertainty_to_b_factor(self.uncertainty)[coarse.atom_to_bead]
         return replace(atoms, b_factors=known)
+
+
+def is_structural(job: Job) -> bool:
+    """Tell whether a job's model is atomic: it was trained there, or its particles encoded."""
+    path = job.path / "model.json"
+    return path.exists() and read_json(path).get("volume") == "AtomicModel"
 
 
 def uncertainty_to_b_factor(uncertainty: FloatArray) -> FloatArray:
@@ -126,13 +149,3 @@ def read_uncertainty(folder: Path, count: int) -> FloatArray | None:
         )
         raise CryoswayError(msg)
     return table["uncertainty"].to_numpy(np.float64)
-
-
-def _find_offset(job: Job, model: StructuralModel) -> FloatArray:
-    """Where the centre of the box lies in the job's maps, (3,), Å."""
-    views = model.views.atoms
-    means = [entry for entry in job.volumes if entry["kind"] == "mean"]
-    origin = np.zeros(3)
-    if means:
-        origin = np.array(read_map(job.path / "volumes" / means[0]["file"])[1].origin)
-    return np.asarray(origin + (views.box // 2) * views.pixel_size, np.float64)

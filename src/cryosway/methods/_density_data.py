@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import JobFolder
 from cryosway.inference import GaussianPosterior, ImageSource, NoiseModel
 from cryosway.jobs import Job
 from cryosway.methods._consensus import read_noise
@@ -85,12 +86,27 @@ class DensityData:
         return self.data.open_source(device).with_noise(self.noise)
 
 
+def tell_missing(job: JobFolder, data: DensityData) -> None:
+    """Say how maps at latents show parts that are missing in some particles, where there are any.
+
+    Latents tell of motion only.
+    """
+    composition = data.model.composition
+    if composition is not None:
+        job.decide(
+            "parts that may be missing", list(composition.groups.names),
+            "maps are of particles that are alike in motion, whatever they lack: they show these "
+            "parts by the share of the particles that have them; --by deformed counts every "
+            "particle by what it has",
+        )  # fmt: skip
+
+
 def require_structural(job: Job) -> Job:
     """Give the finished structural job that a folder holds, or say what it is instead."""
     found = job.main
     command = found.info.get("command")
     if command != "structural":
-        message = f"{found.path} is a {command} job; density takes a job of cryosway structural"
+        message = f"{found.path} is a {command} job; give a job of cryosway structural"
         raise CryoswayError(message)
     if found.status != "finished":
         message = f"{found.path} is {found.status}: give its command again first, it resumes"

@@ -19,6 +19,7 @@ from cryosway.inference import (
     solve_unmoved,
 )
 from cryosway.methods._density_data import DensityData
+from cryosway.methods._density_motions import HalfMotions, ParticleFrames
 from cryosway.methods._density_regions import find_moving, mask_region, mask_state
 from cryosway.methods._density_results import HalfMaps, MovedResult, write_moved
 from cryosway.methods._density_state import State, find_state
@@ -29,41 +30,7 @@ from cryosway.volumes import DeformedGrid, voxel_points
 
 Rows = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-_KEPT_BYTES = 1 << 29
 _SAMPLE = 2000  # particles by which the beads that move most are found
-
-
-@final
-class ParticleFrames:
-    """Frames of the beads in every particle; kept where there is memory for all.
-
-    Parameters
-    ----------
-    data
-        Whose model gives the beads at each particle's latent.
-    moving
-        The beads in the state that voxels are of.
-    """
-
-    def __init__(self, data: DensityData, moving: MovingFrames) -> None:
-        self._data, self._moving = data, moving
-        shape = (len(data.latents), len(moving.reference), 3, 4)
-        fits = 4 * int(np.prod(shape)) <= _KEPT_BYTES
-        self._kept = torch.full(shape, torch.nan) if fits else None
-
-    def __call__(self, rows: Rows) -> Tensor:
-        """Give the frames (n, N, 3, 4) of particles."""
-        if self._kept is None:
-            return self._make(rows)
-        at = torch.from_numpy(rows)
-        missing = self._kept[at, 0, 0, 0].isnan().numpy()
-        if missing.any():
-            self._kept[at[torch.from_numpy(missing)]] = self._make(rows[missing])
-        return self._kept[at]
-
-    def _make(self, rows: Rows) -> Tensor:
-        beads = self._data.model.beads(self._data.latents[rows]).double().numpy()
-        return torch.from_numpy(self._moving.affine(beads).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +67,10 @@ class DeformedRun:
     def _source(self) -> ImageSource:
         return self.data.open_source(self.device)
 
+    @cached_property
+    def _motions(self) -> HalfMotions:
+        return HalfMotions.open(self.data)
+
     def _find_canonical(self) -> _Canonical:
         data, size = self.data, self.data.data.pixel_size
         state = find_state(self.options.state, data.structural)
@@ -132,7 +103,7 @@ class DeformedRun:
     def _solve_moved(
         self, canonical: _Canonical, weights: list[FourierWeights]
     ) -> tuple[HalfMaps, list[list[float]]]:
-        """Solve each half-set from its own images."""
+        """Solve each half-set from its own images, as its own model moves them."""
         maps, residuals = [], []
         for half in (0, 1):
             name = f"moved_{half + 1}"
@@ -142,7 +113,7 @@ class DeformedRun:
                 total = (self.options.iterations + 1) * len(rows)
                 progress = self.job.progress(total, f"moved, half {half + 1}")
                 found = solve_moved(
-                    self._particles(canonical), rows, weights[half],
+                    self._particles(canonical, half), rows, weights[half],
                     iterations=self.options.iterations, watch=progress.advance,
                 )  # fmt: skip
                 kept = {"map": found.density}, {"residuals": list(found.residuals)}
@@ -151,14 +122,15 @@ class DeformedRun:
             residuals.append([float(value) for value in kept[1]["residuals"]])
         return HalfMaps(*maps), residuals
 
-    def _particles(self, canonical: _Canonical) -> MovedParticles:
-        moving = self._moving(canonical)
+    def _particles(self, canonical: _Canonical, half: int) -> MovedParticles:
+        motions, moving = self._motions.of_half[half], self._moving(canonical)
         inside = canonical.mask > 0
         size = self.data.data.pixel_size
         follow = blend_near(voxel_points(inside, size).numpy(), canonical.beads)
         grid = DeformedGrid(inside, size, *follow, device=self.device)
-        frames = ParticleFrames(self.data, moving)
-        return MovedParticles(self._source, grid, frames, self.data.contrast)
+        frames = ParticleFrames(motions, moving)
+        present = motions.present if motions.missing else None
+        return MovedParticles(self._source, grid, frames, motions.contrast, present)
 
     def _moving(self, canonical: _Canonical) -> MovingFrames:
         moved = replace(self.data.model.coarse, coordinates=canonical.beads)
@@ -179,6 +151,7 @@ class DeformedRun:
             before=before,
             after=after,
             residuals=residuals,
+            motions=self._motions,
             displacement=displacement,
             region=region,
             region_is=described,

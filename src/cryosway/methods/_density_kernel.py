@@ -19,7 +19,7 @@ from cryosway.inference import (
     solve_unmoved,
 )
 from cryosway.landscape import choose_cluster_count, cluster_particles, fit_principal_axes
-from cryosway.methods._density_data import DensityData
+from cryosway.methods._density_data import DensityData, tell_missing
 from cryosway.methods._density_regions import find_moving, mask_around, mask_state
 from cryosway.methods._density_results import HalfMaps, fsc_entry
 from cryosway.methods._job_files import VolumeIndex, write_curves
@@ -188,6 +188,7 @@ class KernelRun:
             "maps are averages of the particles whose latents are near; the atomic model has found "
             "the latents, and its density lies beside each map for comparison",
         )  # fmt: skip
+        tell_missing(job, self.data)
 
     def _write_states(
         self, index: VolumeIndex, decoder: KernelDecoder, centres: list[_Centre]

@@ -14,7 +14,7 @@ from torch import Tensor
 from cryosway.engine import JobFolder, train
 from cryosway.inference import Consensus, LatentTable
 from cryosway.methods._consensus import find_consensus
-from cryosway.methods._density_data import DensityData
+from cryosway.methods._density_data import DensityData, tell_missing
 from cryosway.methods._neural_judgement import infer_particles
 from cryosway.methods._neural_results import NeuralResult, write_results
 from cryosway.methods._neural_setup import make_plan, make_step
@@ -77,3 +77,4 @@ class NetworkRun:
             "a network that adds to the consensus was trained on the images, at the latents that "
             "the atomic model has found; half-maps at a latent are averages of the particles near",
         )  # fmt: skip
+        tell_missing(self.job, self.data)

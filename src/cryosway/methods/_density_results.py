@@ -11,6 +11,7 @@ from torch import Tensor
 from cryosway.engine import JobFolder, write_atomically, write_json, write_table
 from cryosway.inference import weigh_shells
 from cryosway.methods._density_data import DensityData
+from cryosway.methods._density_motions import HalfMotions
 from cryosway.methods._density_state import State
 from cryosway.methods._job_files import PARTICLES_NAME, VolumeIndex, particles_table, write_curves
 from cryosway.validate import auc_fsc, corrected_fsc, fsc_resolution
@@ -49,6 +50,8 @@ class MovedResult:
         Half-maps of the particles as they are, and moved.
     residuals
         Of the two half-sets: after each step of the solver.
+    motions
+        By which the images of each half-set were moved.
     displacement
         Shape (N,), Å: rms motion of each particle from the state.
     region, region_is
@@ -60,9 +63,24 @@ class MovedResult:
     before: HalfMaps
     after: HalfMaps
     residuals: list[list[float]]
+    motions: HalfMotions
     displacement: FloatArray
     region: Tensor | None
     region_is: str
+
+
+def _describe_sets(*, apart: bool) -> tuple[str, str]:
+    """Say what the half-sets have in common: in short, and in a sentence."""
+    if apart:
+        return "maps and motions apart", (
+            "each half-map is made from its own images, moved as a model says that has seen no "
+            "others: their FSC tests maps and motions"
+        )
+    return "maps apart, motions in common", (
+        "each half-map is made from its own images, but the motions are those of one model, which "
+        "has seen both half-sets (the job has no half-set models): their FSC tests the maps, not "
+        "the motions"
+    )
 
 
 def write_moved(job: JobFolder, data: DensityData, result: MovedResult) -> None:
@@ -94,7 +112,12 @@ def write_moved(job: JobFolder, data: DensityData, result: MovedResult) -> None:
         pixel_size=size,
         radius=data.data.radius,
         resolution_angstrom=fsc_resolution(curves["moved", "mask"], size),
-        density={"by": "deformed", "state": result.state.label, **gain},
+        density={
+            "by": "deformed",
+            "state": result.state.label,
+            "motions_of_half_sets": result.motions.are_apart,
+            **gain,
+        },
     )
 
 
@@ -162,12 +185,13 @@ def _describe_gain(
 
 
 def _tell(job: JobFolder, result: MovedResult, gain: Mapping[str, Any]) -> None:
-    job.decide(
-        "half-sets",
-        "maps apart, motions in common",
-        "each half-map is made from its own images; the motions are those of one model, which has "
-        "seen both half-sets, so that their FSC tests the maps, not the motions",
-    )
+    job.decide("half-sets", *_describe_sets(apart=result.motions.are_apart))
+    if result.motions.missing:
+        job.decide(
+            "parts that may be missing", result.motions.missing,
+            "a particle adds to the map near them by the probability that it has them: nothing is "
+            "moved in from particles without, and the map shows them in full",
+        )  # fmt: skip
     steps = max(len(part) for part in result.residuals)
     last = max(part[-1] for part in result.residuals)
     job.decide(
@@ -210,7 +234,8 @@ def _write_supplement(
     moved = (
         f"Every particle was moved to {result.state.label} along the model's motion before it was "
         "averaged. The map's density is free, but the motion is the model's: what it moves wrongly "
-        "is blurred, as it is in the map of the particles as they are."
+        "is blurred, as it is in the map of the particles as they are. Half-sets: "
+        f"{_describe_sets(apart=result.motions.are_apart)[1]}."
     )
     region = f"The moving region is {result.region_is}"
     if result.region is not None:

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import read_json
 from cryosway.jobs import Job
-from cryosway.landscape import PrincipalAxes
+from cryosway.landscape import read_cluster_centres
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,17 +54,11 @@ def find_state(text: str, job: Job) -> State:
 
 
 def _find_cluster(number: int, job: Job) -> FloatArray:
-    path = job.path / "landscape.json"
-    if not path.exists():
-        message = f"{job.path} has no clusters: run cryosway landscape {job.path} first"
-        raise CryoswayError(message)
-    found = read_json(path)
-    axes = PrincipalAxes(**{name: np.asarray(value) for name, value in found["axes"].items()})
-    centres = {entry["cluster"]: np.asarray(entry["centre"]) for entry in found["clusters"]}
+    centres = read_cluster_centres(job)
     if number not in centres:
         message = f"{job.path} has no cluster {number}, but 1 to {max(centres)}"
         raise CryoswayError(message)
-    return np.asarray(axes.lift(centres[number]), np.float64)
+    return np.asarray(centres[number], np.float64)
 
 
 def _find_particle(number: int, job: Job) -> FloatArray:

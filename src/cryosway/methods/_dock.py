@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cryosway._errors import CryoswayError
 from cryosway.engine import JobFolder, select_device, set_threads, write_json
 from cryosway.jobs import Job, open_job
+from cryosway.methods._confidence import carry_scores, keep_placed, read_restraints
 from cryosway.methods._dock_agreement import Agreement, measure_agreement
 from cryosway.methods._dock_check import model_points
 from cryosway.methods._dock_correlation import ModelPoints
@@ -100,7 +101,8 @@ def _dock(
     job: JobFolder, model: Path, path: Path, options: DockOptions, device: torch.device
 ) -> None:
     target = DockingMap.read(path)
-    atoms = read_structure(model, chains=options.chains or None)
+    restraints = read_restraints(model, options.confidence)
+    atoms = keep_placed(read_structure(model, chains=options.chains or None), restraints, model)
     points, few = model_points(atoms)
     _require_room(points, target, model, path)
     plan = SearchPlan.of(points, target.pixel_size, options.resolution)
@@ -121,6 +123,7 @@ def _dock(
     with job.stage("writing"):
         result = _Result(found, points, plan, agreement)
         _write(job, result, image, docked, model, path)
+        carry_scores(model, options.confidence, job.path / "models" / "docked.cif")
 
 
 def _require_room(points: ModelPoints, target: DockingMap, model: Path, path: Path) -> None:

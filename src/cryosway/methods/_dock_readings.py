@@ -143,7 +143,8 @@ class Comparison:
     def _other_readings(self) -> dict[str, Placement]:
         """Fit the model at the best shift, turned like a cube, mirrored, and in the negative."""
         coarse = self.target.resample(self.resolution, SAMPLING)
-        search = ShiftSearch(coarse, self.resolution, self.few, torch.device("cpu"))
+        how = (coarse, self.resolution, self.few, torch.device("cpu"))
+        search, turned = ShiftSearch(*how), ShiftSearch(*how, mirror=False)
         turns = Rotation.create_group("O").as_matrix()
         turns = turns[np.argsort([-np.trace(turn) for turn in turns])]  # the identity first
         still = search.correlate(turns[:1])[0].flatten(1)
@@ -157,7 +158,7 @@ class Comparison:
             place = search.place(int(index))
             starts[name] = Placement(np.eye(3), place, float(best), name == "mirrored")
         for turn in turns[1:]:
-            best, index = search.correlate(turn[None])[0, 0].flatten().max(dim=0)
+            best, index = turned.correlate(turn[None])[0, 0].flatten().max(dim=0)
             if "turned" not in starts or float(best) > starts["turned"].correlation:
                 starts["turned"] = Placement(turn, search.place(int(index)), float(best))
         fits = {

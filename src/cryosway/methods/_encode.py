@@ -11,10 +11,11 @@ from cryosway._errors import CryoswayError
 from cryosway.engine import JobFolder, select_device, set_threads
 from cryosway.inference import EncoderView, ImageSource, infer_all, split_halves
 from cryosway.jobs import Job, open_job
+from cryosway.methods._bead_ensemble import is_structural
 from cryosway.methods._cryodrgn_model import CryodrgnModel, is_cryodrgn
 from cryosway.methods._cryodrgn_model import open_decoder as open_cryodrgn_decoder
 from cryosway.methods._encode_cryodrgn import encode_cryodrgn, load_encoder
-from cryosway.methods._encode_structural import encode_structural, is_structural
+from cryosway.methods._encode_structural import encode_structural
 from cryosway.methods._fit_input import FitInput
 from cryosway.methods._job_files import VolumeIndex
 from cryosway.methods._neural_judgement import infer_particles

@@ -1,8 +1,11 @@
 """Latents of new particles under an atomic model that `structural` has learnt."""
 
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from cryosway.engine import JobFolder, read_json
@@ -21,13 +24,10 @@ from cryosway.methods._structural_latents import (
     read_parts,
 )
 from cryosway.methods._structural_model import REFERENCE_NAME, StructuralModel
+from cryosway.methods._structural_occupancy import occupancy_columns
 from cryosway.particles import Particles, read_map
 
-
-def is_structural(job: Job) -> bool:
-    """Tell whether a job's model is atomic."""
-    path = job.path / "model.json"
-    return path.exists() and read_json(path).get("volume") == "AtomicModel"
+FloatArray = npt.NDArray[np.float64]
 
 
 def encode_structural(
@@ -35,46 +35,63 @@ def encode_structural(
 ) -> None:
     """Find latents by Gauss–Newton steps under the fixed model, and write the job."""
     sign = choose_contrast(job, particles)
-    noise = read_noise(trained.path, particles.box).power
-    groups = particles.ctf["optics_group"].nunique()
-    if len(noise) != groups:
-        noise = np.repeat(noise.mean(0, keepdims=True), groups, axis=0)
-        job.decide("noise", "mean of the training's optics groups", "these particles have others")
-    source = make_source(particles, sign, noise, device)
+    write_curves(job, noise=list(_choose_noise(job, trained, particles)))
+    noise = read_noise(job.path, particles.box)
+    source = make_source(particles, sign, noise.power, device)
     model = StructuralModel.load(trained.path)
     with job.stage("latents"):
-        found = _infer(job, source, model, contrast_spread(trained))
+        found, present = _infer(job, source, model, contrast_spread(trained))
     with job.stage("writing"):
-        _write(job, trained, FitInput(particles, sign, _halves(particles)), found, model)
+        data = FitInput(particles, sign, split_halves(len(particles), particles.half_sets, 0))
+        _write(job, trained, data, found, present, model)
 
 
-def _halves(particles: Particles) -> torch.Tensor:
-    return split_halves(len(particles), particles.half_sets, 0)
+def _choose_noise(job: JobFolder, trained: Job, particles: Particles) -> Iterator[dict[str, Any]]:
+    """Give the spectra of the training's optics groups; of others, their mean."""
+    known = {e["optics_group"]: e for e in read_json(trained.path / "curves.json")["noise"]}
+    mean = np.mean([entry["power"] for entry in known.values()], axis=0).tolist()
+    wanted = np.unique(particles.ctf["optics_group"]).tolist()
+    if new := [group for group in wanted if group not in known]:
+        listed = ", ".join(map(str, new))
+        job.decide("noise", "mean of the training's", f"it knows no optics group {listed}")
+    some = next(iter(known.values()))
+    for group in wanted:
+        yield known.get(group, {**some, "optics_group": group, "power": mean})
 
 
 @torch.no_grad()
 def _infer(
     job: JobFolder, source: ImageSource, model: StructuralModel, contrast_sd: float
-) -> Inferred:
-    """Posterior of every latent, and contrast and bound at its mean."""
+) -> tuple[Inferred, FloatArray]:
+    """Posterior of every latent, contrast and bound at its mean; what is present (N, G)."""
     views, parts = ModelViews(model, source), []
+    prior = torch.ones(views.latent_dim, device=source.device)
     progress = job.progress(len(source), "latents")
     for _, slices in read_parts(source, np.arange(len(source)), views.latent_dim):
-        latents = infer_latents(views, slices, contrast_sd)
-        z, covariance = latents.mean, latents.covariance
-        misfit = measure_misfit(slices, views(slices, z), contrast_sd)
-        variance = covariance.diagonal(dim1=1, dim2=2)
-        size = torch.linalg.cholesky(covariance).diagonal(dim1=1, dim2=2).log().sum(1)
-        divergence = 0.5 * (z.square() + variance - 1).sum(1) - size
-        parts.append((z, variance.sqrt(), misfit.contrast, -misfit.squared - divergence))
+        latents = infer_latents(views, slices, contrast_sd).latents
+        z, sd = latents.mean, (0.5 * latents.log_variance).exp()
+        composed = views.compose(slices, z, contrast_sd)
+        if composed is None:
+            misfit = measure_misfit(slices, views(slices, z), contrast_sd)
+            explained = misfit.contrast, -misfit.squared, z.new_zeros(len(z), 0)
+        else:
+            explained = composed.contrast, composed.log_likelihood, composed.present
+        contrast, likelihood, present = explained
+        parts.append((z, sd, contrast, likelihood - latents.divergence(prior), present))
         progress.advance(len(z))
-    joined = (torch.cat(part).cpu().double().numpy() for part in zip(*parts, strict=True))
-    return Inferred(*joined)
+    *found, groups = (torch.cat(part).cpu().double().numpy() for part in zip(*parts, strict=True))
+    return Inferred(*found), groups
 
 
 def _write(
-    job: JobFolder, trained: Job, data: FitInput, found: Inferred, model: StructuralModel
+    job: JobFolder,
+    trained: Job,
+    data: FitInput,
+    found: Inferred,
+    present: FloatArray,
+    model: StructuralModel,
 ) -> None:
+    groups = None if model.composition is None else model.composition.groups
     for name in ("model.json", "model.safetensors", REFERENCE_NAME):
         shutil.copyfile(trained.path / name, job.path / name)
     data.write_particles(
@@ -84,12 +101,12 @@ def _write(
         contrast=found.contrast,
         log_likelihood=found.bound,
         displacement=model.displacements(found.mean),
+        **({} if groups is None else occupancy_columns(groups, present)),
     )
-    write_curves(job, noise=read_json(trained.path / "curves.json")["noise"])
     index = VolumeIndex(job.path, data.pixel_size)
     centre = found.mean.mean(0)
     density = model.densities(centre[None])[0]
     index.write("mean", density, "mean", "atomic model, at the mean latent", z=centre.tolist())
     mask = read_map(trained.path / "volumes" / "mask.mrc")[0]
     index.write("mask", mask, "mask", "solvent mask")
-    job.update(**data.describe(found.mean.shape[1]))
+    job.update(**data.describe(found.mean.shape[1]), contrast_sd=contrast_spread(trained))

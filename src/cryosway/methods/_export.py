@@ -99,9 +99,15 @@ class Selection:
     @classmethod
     def of(cls, job: Job, options: ExportOptions) -> "Selection":
         """Choose particles as the options say."""
-        main = job.main
-        rows = _choose_rows(main, options)
-        if options.particles is None:
+        rows = _choose_rows(job.main, options)
+        return cls.at(job.main, rows, options.particles, options.images_dir)
+
+    @classmethod
+    def at(
+        cls, main: Job, rows: Rows, source: Path | None = None, images_dir: Path | None = None
+    ) -> "Selection":
+        """Choose particles by their rows, from the job's own particles or from another file."""
+        if source is None:
             path = main.path / PARTICLES_NAME
             if not path.exists():
                 message = (
@@ -109,9 +115,9 @@ class Selection:
                     "made from with --particles"
                 )
                 raise CryoswayError(message)
-            particles, wanted = _read(path, options), rows
+            particles, wanted = _read(path, images_dir), rows
         else:
-            particles = _read(options.particles, options)
+            particles = _read(source, images_dir)
             wanted = main.particles["index"].to_numpy(np.int64)[rows]
         if len(wanted) and wanted.max() >= len(particles):
             message = (
@@ -122,10 +128,10 @@ class Selection:
         return cls(main, particles[wanted], rows)
 
 
-def _read(path: Path, options: ExportOptions) -> Particles:
+def _read(path: Path, images_dir: Path | None) -> Particles:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryoswayWarning)  # the job's own run has shown them
-        return read_particles(path, options.images_dir, accept_defaults=True)
+        return read_particles(path, images_dir, accept_defaults=True)
 
 
 def _choose_rows(job: Job, options: ExportOptions) -> Rows:
@@ -144,7 +150,7 @@ def _choose_rows(job: Job, options: ExportOptions) -> Rows:
     keep &= find_inside(table, options.interval)
     if options.rows is not None:
         listed = np.zeros(len(table), bool)
-        listed[_read_rows(options.rows, len(table))] = True
+        listed[read_rows(options.rows, len(table))] = True
         keep &= listed
     if not keep.any():
         message = "no particle is in this selection; choose other clusters, intervals or rows"
@@ -152,7 +158,7 @@ def _choose_rows(job: Job, options: ExportOptions) -> Rows:
     return np.flatnonzero(keep)
 
 
-def _read_rows(path: Path, count: int) -> Rows:
+def read_rows(path: Path, count: int) -> Rows:
     """Read row numbers from a file of numpy, text or cryoDRGN."""
     try:
         if path.suffix == ".npy":

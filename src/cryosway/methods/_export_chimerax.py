@@ -9,8 +9,7 @@ from typing import Any
 from cryosway._errors import CryoswayError
 from cryosway.engine import Progress, write_json
 from cryosway.jobs import Job
-from cryosway.landscape import fit_principal_axes, trace_direction
-from cryosway.methods._bead_ensemble import BeadEnsemble
+from cryosway.methods._bead_ensemble import BeadEnsemble, is_structural
 from cryosway.methods._job_files import VolumeIndex
 from cryosway.methods._models import MODELS_NAME, POINTS, along_direction, write_series
 from cryosway.methods._options import ExportOptions
@@ -65,7 +64,7 @@ def _add_models(folder: Path, job: Job) -> None:
     """Copy a job's atomic models, and what colours them; make them where it has only latents."""
     if (job.path / "models" / MODELS_NAME).exists():
         shutil.copytree(job.path / "models", folder / "models", dirs_exist_ok=True)
-    elif job.info.get("command") == "structural":
+    elif is_structural(job):
         series = [along_direction(job, 1, POINTS)]
         write_series(BeadEnsemble(job), folder / "models", series)
     if (job.path / "motions.json").exists():
@@ -91,15 +90,12 @@ def _has_latents(job: Job) -> bool:
 
 def _walk(folder: Path, job: Job) -> None:
     """Make maps along the first principal direction, as `landscape` does."""
-    axes = fit_principal_axes(job.latents, job.latent_sd)
-    path = trace_direction(axes.project(job.latents), 1, _POINTS)
     index = VolumeIndex(folder, job.pixel_size)
     with Progress(_POINTS, "maps along direction 1") as progress:
-        for point, z in enumerate(axes.lift(path.coordinates), start=1):
+        for point, state in enumerate(along_direction(job, 1, _POINTS).states, start=1):
             label = f"direction 1, point {point} of {_POINTS}"
-            name = f"path_pc1_{point:02d}"
-            more = {"z": z.tolist(), "direction": 1, "point": point}
-            index.write(name, job.volume(z), "path", label, **more)
+            more = {"z": state.z.tolist(), "direction": 1, "point": point}
+            index.write(f"path_pc1_{point:02d}", job.volume(state.z), "path", label, **more)
             progress.advance()
 
 

@@ -54,3 +54,29 @@ def _read_column(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     near = difflib.get_close_matches(name, numeric, 1)
     advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(numeric)}"
     raise CryoswayError(f"the particles have no column of numbers {name!r}; {advice}")
+
+
+def parse_interval(text: str) -> Interval:
+    """Read an interval as it is typed: the column, then both ends, of which one may be left out.
+
+    Examples
+    --------
+    >>> parse_interval("z1=-1:0.5")
+    ('z1', -1.0, 0.5)
+    >>> parse_interval("contrast=0.7:")
+    ('contrast', 0.7, inf)
+
+    Raises
+    ------
+    CryoswayError
+        When it is written in another way.
+    """
+    name, equals, ends = text.partition("=")
+    low, colon, high = ends.partition(":")
+    try:
+        if not (name.strip() and equals and colon and (low.strip() or high.strip())):
+            raise ValueError
+        return name.strip(), float(low or "-inf"), float(high or "inf")
+    except ValueError:
+        message = f"{text!r} is not an interval; write it as z1=-1:0.5, or with one end as z1=:0.5"
+        raise CryoswayError(message) from None

@@ -37,7 +37,9 @@ def write_models(
 
     All atoms are rebuilt on the moved residues: bond lengths and angles are those of the model
     that the job was given, and ligands go with their neighbours. Models lie on the job's maps.
-    Where the job has measured the uncertainty u of its residues, B factors are 8π²/3 u².
+    Where the job has measured the uncertainty u of its residues, B factors are 8π²/3 u². Where
+    chains are missing in some particles, occupancies say in how many of those near the latent
+    they are there.
 
     Parameters
     ----------
@@ -130,13 +132,29 @@ def write_series(
             made.append(folder / f"{series.name}.cif")
             tables = []
             for state in series.states:
-                tables.append(ensemble.atoms(state.z))
+                tables.append(ensemble.atoms(state.z, state.about.get("particle")))
                 progress.advance()
             write_structure(made[-1], tables)
             entry = _describe(series, made[-1].name)
             entries = [*(old for old in entries if old["file"] != entry["file"]), entry]
             write_json(index, {"models": entries})
     return made
+
+
+def write_directions(folder: Path, most: int = 2) -> None:
+    """Write the models of a job along its first principal directions, to ``models/`` in it.
+
+    Parameters
+    ----------
+    folder
+        Of a structural job whose model, particles and maps are written.
+    most
+        Directions, where there are as many latents.
+    """
+    job = open_job(folder)
+    count = min(most, job.latents.shape[1])
+    walks = [along_direction(job, number, POINTS) for number in range(1, count + 1)]
+    write_series(BeadEnsemble(job), folder / "models", walks)
 
 
 def _describe(series: Series, name: str) -> dict[str, Any]:

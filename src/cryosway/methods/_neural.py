@@ -19,11 +19,12 @@ from cryosway.inference import Consensus, LatentTable
 from cryosway.jobs import Job, open_job
 from cryosway.methods._consensus import find_consensus
 from cryosway.methods._fit_input import FitInput
+from cryosway.methods._held_out import choose_held_out
 from cryosway.methods._linear import linear
 from cryosway.methods._neural_judgement import infer_particles, judge_held_out
 from cryosway.methods._neural_poses import follow_poses
 from cryosway.methods._neural_results import NeuralResult, write_results
-from cryosway.methods._neural_setup import NeuralOptions, choose_held_out, make_plan, make_step
+from cryosway.methods._neural_setup import NeuralOptions, make_plan, make_step
 from cryosway.methods._neural_start import (
     NeuralStart,
     open_linear,
@@ -117,7 +118,7 @@ class NeuralFit:
     ) -> None:
         self.job, self.options, self.place = job, options, place
         self.data = FitInput.choose(job, particles, options.seed)
-        self.held = choose_held_out(len(particles), options)
+        self.held = choose_held_out(len(particles), options.held_out, options.seed)
 
     def run(self) -> None:
         """Do all stages."""

@@ -17,6 +17,7 @@ from cryosway.inference import (
     infer_posterior,
     measure_misfit,
 )
+from cryosway.methods._held_out import Gain
 from cryosway.methods._neural_step import NeuralBatch, NeuralStep
 from cryosway.volumes import SliceReader
 
@@ -73,9 +74,9 @@ class Judgement:
         """Give the values for job.json, with a verdict in words."""
         described: dict[str, Any] = dict(vars(self))
         if self.difference is not None and self.standard_error is not None:
-            sure = abs(self.difference) > 3 * self.standard_error
-            better = "network" if self.difference > 0 else "linear"
-            described["better"] = better if sure else "undecided"
+            gain = Gain(self.difference, self.standard_error)
+            verdict = "linear" if gain.worse else "undecided"
+            described["better"] = "network" if gain.better else verdict
         return described
 
 
@@ -130,9 +131,9 @@ def judge_held_out(
     if not linear:
         return Judgement(len(held), float(ours.mean()), None, None, None)
     theirs = np.concatenate(closed)
-    gain = ours - theirs
-    error = float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else float("inf")
-    return Judgement(len(held), float(ours.mean()), float(theirs.mean()), float(gain.mean()), error)
+    gain = Gain.measure(ours, theirs)
+    means = float(ours.mean()), float(theirs.mean())
+    return Judgement(len(held), *means, gain.difference, gain.standard_error)
 
 
 def _importance_bound(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cryosway.engine import TrainingPlan
 from cryosway.inference import Encoder, EncoderSpec, EncoderView, LatentTable, PoseTable
+from cryosway.methods._held_out import choose_held_out
 from cryosway.methods._neural_start import NeuralStart, make_source
 from cryosway.methods._neural_step import NeuralModules, NeuralSettings, NeuralStep
 from cryosway.methods._options import AutodecoderOptions, VaeOptions
@@ -65,14 +66,9 @@ def make_step(
         pose_sd=options.pose_sd,
     )
     source = make_source(particles, sign, start.noise, device)
-    chosen = np.setdiff1d(np.arange(len(particles)), choose_held_out(len(particles), options))
+    held = choose_held_out(len(particles), options.held_out, options.seed)
+    chosen = np.setdiff1d(np.arange(len(particles)), held)
     return NeuralStep(modules, source, view, start.latents, settings, chosen)
-
-
-def choose_held_out(count: int, options: NeuralOptions) -> npt.NDArray[np.int64]:
-    """Rows that are not trained on."""
-    order = np.random.default_rng(options.seed).permutation(count)
-    return np.sort(order[: round(options.held_out * count)])
 
 
 def _build_volume(

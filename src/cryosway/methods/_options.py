@@ -12,6 +12,12 @@ from cryosway.engine import Options
 
 Mask = Literal["auto", "none"] | Path
 Contrast = Literal["auto", "white", "dark"]
+Confidence = Literal["auto", "none"] | Path
+CONFIDENCE: Any = Field(
+    "auto",
+    description="predicted aligned error of the model (JSON, NPZ): what it is unsure of is held "
+    "loosely, and not docked; auto: of a prediction, the file beside it; or none",
+)
 CONTRAST: Any = Field(
     "auto", description="what the protein is in the images; auto: as stated, else detected"
 )
@@ -220,6 +226,7 @@ class StructuralOptions(Options):
     )
     modes: int = Field(24, ge=1, description="normal modes to start from")
     rounds: int = Field(2, ge=1, description="times that motion along normal modes is found")
+    confidence: Confidence = CONFIDENCE
     elastic_keep: float = Field(
         0.99, gt=0, le=1, description="part of the elastic network that is kept"
     )
@@ -236,6 +243,13 @@ class StructuralOptions(Options):
     )
     check_docking: bool = Field(
         True, description="refuse a model that does not lie in the consensus map"
+    )
+    held_out: float = Field(
+        0.0,
+        ge=0,
+        lt=0.9,
+        description="share of particles kept from training, to be judged on; training stops where "
+        "they come to be described worse",
     )
     halves: bool = Field(
         True,
@@ -299,7 +313,7 @@ class AuditOptions(Options):
     """Options of `audit`."""
 
     particles: int = Field(
-        2_000, ge=10, description="most particles of each control fit, chosen at random"
+        1_000, ge=10, description="most particles of each control fit, chosen at random"
     )
     epochs: int | None = Field(
         None, ge=1, description="passes over them in each control fit; default: as in the job"
@@ -319,20 +333,6 @@ class EncodeOptions(Options):
     """Options of `encode`."""
 
     job: Path = Field(description="job of cryosway vae, structural or import-cryodrgn")
-
-
-class LandscapeOptions(Options):
-    """Options of `landscape`."""
-
-    clusters: int | None = Field(
-        None, description="number of k-means clusters; default: one per 200 particles, 2 to 8"
-    )
-    umap: bool = Field(True, description="embed by UMAP (extra: embed)")
-    directions: int | None = Field(
-        None, description="directions to walk along; default: those that stand out from noise"
-    )
-    path_points: int = Field(7, description="maps along each direction")
-    seed: int = SEED
 
 
 class ImportCryodrgnOptions(Options):
@@ -394,6 +394,7 @@ class DockOptions(Options):
     resolution: float | None = Field(
         None, gt=0, description="of the search over all rotations, Å; default: by the model's size"
     )
+    confidence: Confidence = CONFIDENCE
 
 
 class RunOptions(Options):

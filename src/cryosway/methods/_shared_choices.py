@@ -85,7 +85,8 @@ def fingerprint_file(path: str | Path) -> str:
     import hashlib
 
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}); is the path right?"
         raise CryoswayError(message) from None

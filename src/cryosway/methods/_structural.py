@@ -17,18 +17,22 @@ from cryosway.inference import (
     EncoderView,
     ImageSource,
     LatentTable,
+    NoiseModel,
     PoseTable,
 )
 from cryosway.jobs import Job
+from cryosway.methods._confidence import BeadRestraints, keep_placed, read_restraints
 from cryosway.methods._consensus import find_consensus
 from cryosway.methods._dock_check import check_docking
 from cryosway.methods._dock_map import DockingMap
 from cryosway.methods._fit_input import FitInput
+from cryosway.methods._held_out import choose_held_out
 from cryosway.methods._neural_poses import follow_poses
 from cryosway.methods._neural_start import make_source, open_linear, start_from_linear
 from cryosway.methods._options import StructuralOptions
 from cryosway.methods._run_method import run_method
 from cryosway.methods._shared_choices import ParticlesLike
+from cryosway.methods._structural_held_out import HeldOut
 from cryosway.methods._structural_model import make_deformation
 from cryosway.methods._structural_model import open_decoder as open_decoder
 from cryosway.methods._structural_occupancy import COMPOSITION
@@ -36,11 +40,17 @@ from cryosway.methods._structural_presence import (
     Presence,
     find_start,
     pack_start,
+    spread_start,
     unpack_start,
 )
 from cryosway.methods._structural_residues import check_halves
 from cryosway.methods._structural_results import write_results
-from cryosway.methods._structural_start import Motion, find_motion, fit_scale
+from cryosway.methods._structural_start import (
+    Motion,
+    count_passes,
+    find_motion,
+    fit_scale,
+)
 from cryosway.methods._structural_step import (
     StructuralModules,
     StructuralPriors,
@@ -135,6 +145,9 @@ class StructuralFit:
     ) -> None:
         self.job, self.options, self.device = job, options, device
         self.data = FitInput.choose(job, particles, options.seed)
+        self.restraints = read_restraints(options.model, options.confidence)
+        self.held = choose_held_out(len(particles), options.held_out, options.seed)
+        self.trained = np.setdiff1d(np.arange(len(particles)), self.held)
 
     def run(self) -> None:
         """Do all stages."""
@@ -154,6 +167,8 @@ class StructuralFit:
         views = BeadViews(coarse, data.box, data.pixel_size, data.box // 2 + 1)
         with job.stage("start"):
             motion, presence = self._find_start(consensus, coarse, views, linear)
+            if not bool((motion.scale > 0).any()):
+                job.log("the images show nothing of the model above their noise: it stays in place")
         step = self._make_step(coarse, views, motion, presence, consensus)
         with job.stage("training"):
             plan = TrainingPlan(
@@ -165,9 +180,11 @@ class StructuralFit:
                 seed=options.seed,
                 precision="float32",
             )
-            result = train(plan, step, step.count, job, self.device)
+            held_out = HeldOut(job, step, self.held, options.epochs, options.seed)
+            count = len(step.chosen)
+            result = train(plan, step, count, job, self.device, on_epoch=held_out.look)
         with job.stage("writing"):
-            write_results(job, data, step, coarse, consensus, result)
+            write_results(job, data, step, coarse, consensus, result, held_out.describe())
         if options.halves:
             with job.stage("half-set models"):
                 check_halves(job, options, self.device, fit_structural)
@@ -188,13 +205,15 @@ class StructuralFit:
             pixel_size = self.data.pixel_size
             origin = np.full(3, -(box // 2) * pixel_size)
             target = DockingMap(consensus.mean.numpy(), pixel_size, origin)
-            found = check_docking(atoms, target)
+            found = check_docking(keep_placed(atoms, self.restraints, self.options.model), target)
             found.require()
             self.job.decide("place of the model", found.frame, found.sentence)
             atoms = found.place_in_box(atoms)
         coarse = coarse_grain(atoms)
         for line in coarse.describe():
             self.job.log(line)
+        if self.restraints is not None:
+            self.job.decide("confidences", {}, "; ".join(self.restraints.describe()))
         return coarse
 
     def _find_start(
@@ -205,8 +224,8 @@ class StructuralFit:
             return unpack_start(*kept)
         data = self.data
         source = ImageSource(
-            data.particles, data.radius,
-            sign=data.sign, noise=consensus.noise, band=self._first_band,
+            data.particles[self.trained], data.radius, sign=data.sign[self.trained],
+            noise=self._noise_of_trained(consensus), band=self._first_band,
         )  # fmt: skip
         find = partial(self._find_motion, source, coarse, views, linear)
         motion, presence, sentence = find_start(
@@ -214,8 +233,14 @@ class StructuralFit:
         )
         if sentence:
             self.job.decide(COMPOSITION, {}, sentence)
+        motion, presence = spread_start(motion, presence, self.trained, len(data))
         self.job.save_checkpoint("start", *pack_start(motion, presence))
         return motion, presence
+
+    def _noise_of_trained(self, consensus: Consensus) -> NoiseModel:
+        """Noise of the optics groups that the particles trained on are of."""
+        group = self.data.particles.ctf["optics_group"].factorize(sort=True)[0]
+        return NoiseModel(consensus.noise.power[np.unique(group[self.trained])])
 
     def _find_motion(
         self,
@@ -227,9 +252,8 @@ class StructuralFit:
     ) -> Motion:
         k, present = self.options.latent_dim, None if presence is None else presence.of
         if linear is None:
-            progress = self.job.progress(
-                self.options.rounds * len(source), "motion along normal modes"
-            )
+            passes = count_passes(coarse, self.options.modes, self.options.rounds)
+            progress = self.job.progress(passes * len(source), "motion along normal modes")
             return find_motion(
                 source, coarse, views,
                 latent_dim=k, modes=self.options.modes, rounds=self.options.rounds,
@@ -239,6 +263,7 @@ class StructuralFit:
         reference = torch.from_numpy(coarse.coordinates.astype(np.float32))
         still = reference.new_zeros(k, *reference.shape)
         latents = start_from_linear(linear, k, contrast=self.options.contrast).latents
+        latents = latents[torch.from_numpy(self.trained)]
         scale = fit_scale(source, views, lambda rows: reference.expand(len(rows), -1, -1), present)
         return Motion(still[0], still, latents, scale)
 
@@ -262,15 +287,19 @@ class StructuralFit:
             fields=options.fields,
             width=options.width,
         )
-        where = torch.from_numpy(coarse.coordinates.astype(np.float32)) / _TENTH
+        held = None if self.restraints is None else BeadRestraints.of(coarse, self.restraints)
+        places = [torch.from_numpy(coarse.coordinates.astype(np.float32)) / _TENTH]
+        places += [*motion.base[:2]]
+        places += [] if held is None else [torch.from_numpy(held.segment_places())]
         deformation = make_deformation(
             spec, coarse,
             mean=motion.mean, base=motion.base,
-            parting=nearest_seeds(torch.cat([where, *motion.base[:2]], dim=1), spec.segments),
+            parting=nearest_seeds(torch.cat(places, dim=1), spec.segments),
             generator=torch.Generator().manual_seed(options.seed),
         )  # fmt: skip
         views.scale.copy_(motion.scale)
-        priors = StructuralPriors(coarse, options.elastic_keep)
+        weigh = None if held is None else held.weigh
+        priors = StructuralPriors(coarse, options.elastic_keep, weigh)
         data = self.data
         latent, view = self._make_latent(motion.latents, consensus.mean)
         poses = PoseTable(len(data), data.box) if options.refine_poses else None
@@ -284,7 +313,7 @@ class StructuralFit:
         )
         source = make_source(data.particles, data.sign, consensus.noise.power, self.device)
         modules = modules.to(self.device)
-        return StructuralStep(modules, source, settings, view, motion.latents)
+        return StructuralStep(modules, source, settings, view, motion.latents, self.trained)
 
     def _make_latent(
         self, start: Tensor, mean: Tensor

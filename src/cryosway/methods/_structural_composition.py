@@ -104,8 +104,12 @@ class Composition(nn.Module):
 
     def of(self, rows: Tensor) -> Tensor:
         """Give factors (n, N) of the beads in the particles of `rows`, as the table has them."""
-        always = self.present.new_ones(len(rows), 1)
-        return torch.cat([always, self.present[rows]], dim=1)[:, self._part]
+        return self.spread(self.present[rows])
+
+    def spread(self, present: Tensor) -> Tensor:
+        """Give factors (n, N) of the beads, of those (n, G) of the groups."""
+        always = present.new_ones(len(present), 1)
+        return torch.cat([always, present], dim=1)[:, self._part]
 
     def see(
         self, views: BeadViews, slices: Slices, beads: Tensor, rotations: Tensor | None = None

@@ -64,4 +64,4 @@ def _read_all(step: StructuralStep) -> Iterator[StructuralBatch]:
     """Read all particles in order, each batch while the one before is worked on."""
     rows: npt.NDArray[np.int64] = np.arange(step.count)
     parts = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-    return prefetch(step.load, parts)
+    return prefetch(step.read, parts)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cryosway.inference import ImageSource
 from cryosway.jobs import Job
+from cryosway.methods._structural_composition import CompositionFit
 from cryosway.methods._structural_model import StructuralModel
 from cryosway.methods._structural_posterior import UnknownPosterior, step_to_posterior
 from cryosway.volumes import Slices
@@ -39,28 +40,65 @@ class ModelViews:
     def __init__(self, model: StructuralModel, source: ImageSource) -> None:
         self._deformation = copy.deepcopy(model.deformation).to(source.device)
         self._views = copy.deepcopy(model.views).to(source.device)
+        self._composition = copy.deepcopy(model.composition)
+        if self._composition is not None:
+            self._composition.to(source.device).eval()
         self.shell = source.disc.shell.to(source.device)
         self.latent_dim = model.deformation.spec.latent_dim
         self.coarse_shell = round(source.particles.box * source.pixel_size / COARSE)
 
-    def __call__(self, slices: Slices, z: Tensor) -> Tensor:
+    def __call__(self, slices: Slices, z: Tensor, present: Tensor | None = None) -> Tensor:
         """Give views (n, P, 2) at latents (n, k)."""
-        return self.of_beads(slices, self.beads(z))
+        return self.of_beads(slices, self.beads(z), present)
 
     def beads(self, z: Tensor) -> Tensor:
         """Beads (n, N, 3), Å, at latents (n, k)."""
         found: Tensor = self._deformation(z)
         return found
 
-    def of_beads(self, slices: Slices, beads: Tensor) -> Tensor:
-        """Give views (n, P, 2) of beads (n, N, 3), or of (N, 3) in all images."""
+    def of_beads(self, slices: Slices, beads: Tensor, present: Tensor | None = None) -> Tensor:
+        """Give views (n, P, 2) of beads (n, N, 3), or of (N, 3) in all images.
+
+        `present` (n, G) says how far each group is there, where some may be missing.
+        """
         many = beads.expand(len(slices.values), *beads.shape[-2:])
-        found: Tensor = self._views(slices, many, self.shell)
-        return found
+        factors = None
+        if present is not None:
+            assert self._composition is not None
+            factors = self._composition.spread(present)
+        found = self._views.bare(slices, many, present=factors)
+        return found * self._views.scale[self.shell][:, None]
+
+    def compose(self, slices: Slices, z: Tensor, contrast_sd: float) -> CompositionFit | None:
+        """Find which groups are there in images at latents (n, k); None where all always are."""
+        composition = self._composition
+        if composition is None:
+            return None
+        bare = composition.see(self._views, slices, self.beads(z))
+        return composition.explain(bare, slices, self._views.scale[self.shell], contrast_sd)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """What n images say of their particles under a model.
+
+    Attributes
+    ----------
+    latents
+        Their posterior.
+    present
+        Shape (n, G): probability that each group that may be missing is there; None if none may.
+    """
+
+    latents: UnknownPosterior
+    present: Tensor | None
 
 
 def contrast_spread(job: Job) -> float:
-    """Prior spread of the contrast that a structural job was fitted with; 0: fixed."""
+    """Prior spread of the contrast that a job's model was fitted with; 0: fixed."""
+    if "contrast_sd" in job.info:  # particles that were encoded
+        return float(job.info["contrast_sd"])
     return CONTRAST_SD if job.info["config"]["contrast"] else 0.0
 
 
@@ -72,7 +110,7 @@ def restrict(slices: Slices, use: Tensor) -> Slices:
 @torch.no_grad()
 def infer_latents(
     views: ModelViews, slices: Slices, contrast_sd: float, use: Tensor | None = None
-) -> UnknownPosterior:
+) -> Placed:
     """Infer the latents of n images, from coarse shells first, where motions are large.
 
     Parameters
@@ -88,19 +126,25 @@ def infer_latents(
     """
     used = torch.ones_like(slices.filters[0]) if use is None else use
     z = slices.filters.new_zeros(len(slices.values), views.latent_dim)
-    prior = torch.ones(views.latent_dim, device=z.device)
     for points in (used * (views.shell <= views.coarse_shell), used):
         seen = restrict(slices, points)
-        data, show = torch.view_as_real(seen.values), partial(_show, views, seen)
         for _ in range(_ROUNDS):
-            found = step_to_posterior(show, data, z, prior, contrast_sd)
-            z = found.mean
+            found = _step(views, seen, z, contrast_sd)
+            z = found.latents.mean
     return found
 
 
-def _show(views: ModelViews, slices: Slices, z: Tensor) -> Tensor:
-    """Give views as the images show them."""
-    return views(slices, z) * slices.filters[..., None]
+def _step(views: ModelViews, seen: Slices, z: Tensor, contrast_sd: float) -> Placed:
+    """Go one step from latents (n, k), with what is present where they are."""
+    composed = views.compose(seen, z, contrast_sd)
+    present = None if composed is None else composed.present
+
+    def show(latents: Tensor) -> Tensor:
+        return views(seen, latents, present) * seen.filters[..., None]
+
+    prior = torch.ones(views.latent_dim, device=z.device)
+    data = torch.view_as_real(seen.values)
+    return Placed(step_to_posterior(show, data, z, prior, contrast_sd), present)
 
 
 def read_parts(source: ImageSource, rows: Rows, latent_dim: int) -> Iterator[tuple[Rows, Slices]]:
@@ -121,7 +165,7 @@ def infer_rows(
     """Infer the latents (n, k) of the images in `rows`, in their order: posterior means."""
     found = [torch.zeros(0, views.latent_dim)]
     for part, slices in read_parts(source, rows, views.latent_dim):
-        found.append(infer_latents(views, slices, contrast_sd).mean.cpu())
+        found.append(infer_latents(views, slices, contrast_sd).latents.mean.cpu())
         if watch is not None:
             watch(len(part))
     return torch.cat(found)

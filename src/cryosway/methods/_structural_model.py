@@ -122,9 +122,14 @@ class StructuralModel:
         beads = self.beads(z[None])[0].double().numpy()
         return self.coarse.atoms.with_coordinates(self.coarse.rebuild(beads))
 
-    def structure(self, z: FloatArray) -> gemmi.Structure:
-        """Give the same as a gemmi structure."""
-        return make_structure([self.atoms(z)])
+    def find_offset(self, job: "Job") -> FloatArray:
+        """Where the centre of the box lies in a job's maps, (3,), Å."""
+        atoms = self.views.atoms
+        means = [entry for entry in job.volumes if entry["kind"] == "mean"]
+        origin = np.zeros(3)
+        if means:
+            origin = np.array(read_map(job.path / "volumes" / means[0]["file"])[1].origin)
+        return np.asarray(origin + (atoms.box // 2) * atoms.pixel_size, np.float64)
 
     def densities(self, z: FloatArray, box: int | None = None) -> npt.NDArray[np.float32]:
         """Densities (n, box, box, box) at latents (n, k), on the scale of the images."""
@@ -171,8 +176,10 @@ class StructuralDecoder(NearbyMaps):
         return np.asarray(self._model.densities(np.atleast_2d(require_latent(z)))[0])
 
     def model(self, z: FloatArray | None) -> gemmi.Structure:
-        """All atoms at latent z; coordinates have the centre of the box at 0."""
-        return self._model.structure(require_latent(z))
+        """All atoms at latent z; they lie on the job's maps."""
+        atoms = self._model.atoms(require_latent(z))
+        placed = atoms.coordinates + self._model.find_offset(self._job)
+        return make_structure([atoms.with_coordinates(placed)])
 
     def beads(self, z: FloatArray) -> FloatArray:
         """Beads at latents (n, k): (n, N, 3), Å."""

@@ -1,11 +1,10 @@
 """Occupancies as results: columns of particles, sentences, and occupancies of atoms."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cryosway.methods._structural_groups import BeadGroups
 from cryosway.protein import AtomTable, CoarseModel
@@ -20,16 +19,16 @@ def occupancy_columns(groups: BeadGroups, present: FloatArray) -> dict[str, Floa
     return {f"{COLUMN}{name}": present[:, at] for at, name in enumerate(groups.names)}
 
 
-def find_columns(particles: Mapping[str, Any], groups: BeadGroups) -> FloatArray:
+def find_columns(particles: pd.DataFrame, groups: BeadGroups) -> FloatArray:
     """Read the columns of a table of particles back: (n, G)."""
     columns = [np.asarray(particles[f"{COLUMN}{name}"], np.float64) for name in groups.names]
     return np.stack(columns, axis=1)
 
 
 def say_occupancies(groups: BeadGroups, present: FloatArray) -> str:
-    """Say in how many of the particles each group is there."""
+    """Say in how many of the particles each group is missing."""
     parts = [
-        f"{groups.label(number)} is present in {100 * share:.0f} % of the particles"
+        f"{groups.label(number)} is missing in {100 * (1 - share):.0f} % of the particles"
         for number, share in enumerate(present.mean(axis=0), start=1)
     ]
     sentence = "; ".join(parts)

@@ -7,11 +7,12 @@ the likelihood is kept.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -37,6 +38,7 @@ _SCALINGS = 3  # the scale of the views follows from what is present, and the ot
 _SAMPLE = 4_000  # images that decide which groups vary
 
 Places = Callable[[Tensor], Tensor]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,23 @@ class Presence:
         always = self.present.new_ones(len(rows), 1)
         part = torch.from_numpy(self.groups.part)
         return torch.cat([always, self.present[rows]], dim=1)[:, part]
+
+
+def spread_start(
+    motion: Motion, presence: Presence | None, rows: Rows, count: int
+) -> tuple[Motion, Presence | None]:
+    """Give a start of some rows to all `count` particles: the others have the prior's latents.
+
+    All groups are taken to be there in the others.
+    """
+    at = torch.from_numpy(rows)
+    latents = torch.zeros(count, *motion.latents.shape[1:])
+    latents[at] = motion.latents
+    if presence is not None:
+        present = torch.ones(count, presence.present.shape[1])
+        present[at] = presence.present
+        presence = replace(presence, present=present)
+    return replace(motion, latents=latents), presence
 
 
 def pack_start(

@@ -1,10 +1,8 @@
 """How sure a structural job is of every residue and particle: tables, B factors, the report."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
-import gemmi
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,21 +10,17 @@ import torch
 
 from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder, read_table, write_atomically, write_json, write_table
-from cryosway.methods._bead_ensemble import RESIDUES_NAME, uncertainty_to_b_factor
+from cryosway.methods._bead_ensemble import RESIDUES_NAME
+from cryosway.methods._held_out import Gain
+from cryosway.methods._models import write_directions
 from cryosway.methods._options import StructuralOptions
-from cryosway.methods._structural_halves import (
-    Fit,
-    Fitted,
-    HalfSets,
-    compare_halves,
-    fit_halves,
-)
+from cryosway.methods._structural_disagreement import HalfSets, compare_halves
+from cryosway.methods._structural_halves import Fit, Fitted, fit_halves
 from cryosway.methods._structural_model import StructuralModel
 from cryosway.report import figure_png, plot_uncertainty
 
 FloatArray = npt.NDArray[np.float64]
 _PART = 256  # particles
-_SURE = 3.0  # standard errors
 
 
 def check_halves(
@@ -64,7 +58,7 @@ def write_halves(job: JobFolder, fitted: Fitted, found: HalfSets) -> None:
     )
     residues = tabulate_residues(fitted.model, fitted.job.latents, found)
     write_table(job.path / RESIDUES_NAME, residues)
-    mark_models(job.path / "models", fitted.model, found.residue_uncertainty)
+    write_directions(job.path)  # again, with B factors
     said = found.describe()
     job.update(halves=said)
     verdict = judge_motion(said)
@@ -75,23 +69,6 @@ def write_halves(job: JobFolder, fitted: Fitted, found: HalfSets) -> None:
     with write_atomically(figures / "uncertainty.png") as temporary:
         temporary.write_bytes(figure_png(plot_uncertainty(residues)))
     write_json(job.path / "supplement.json", _describe(said, residues))
-
-
-def mark_models(folder: Path, model: StructuralModel, uncertainty: FloatArray) -> None:
-    """Set the B factors of all models in a folder to 8π²/3 u², u (N,) being of the beads."""
-    atoms = model.coarse.atoms
-    known = uncertainty_to_b_factor(uncertainty)[model.coarse.atom_to_bead]
-    keys = zip(atoms.residue_keys(), atoms.atom_names.tolist(), strict=True)
-    by_atom = dict(zip(keys, known.tolist(), strict=True))
-    for path in sorted(folder.glob("*.cif")):
-        structure = gemmi.read_structure(str(path))
-        for entry in structure:
-            for found in entry.all():
-                number = found.residue.seqid
-                key = found.chain.name, number.num or 0, number.icode.strip()
-                found.atom.b_iso = by_atom[key, found.atom.name]
-        with write_atomically(path) as temporary:
-            structure.make_mmcif_document().write_file(str(temporary))
 
 
 def tabulate_residues(
@@ -126,10 +103,10 @@ def measure_motion(model: StructuralModel, latents: FloatArray) -> FloatArray:
 
 def judge_motion(said: dict[str, Any]) -> str:
     """Say whether motion explains unseen data: supported, not supported or cannot tell."""
-    gain, error = said["gain_over_mean"], said["gain_over_mean_error"]
-    if gain > _SURE * error:
+    gain = Gain(said["gain_over_mean"], said["gain_over_mean_error"])
+    if gain.better:
         return "supported"
-    return "not supported" if gain < -_SURE * error else "cannot tell"
+    return "not supported" if gain.worse else "cannot tell"
 
 
 _WARNINGS = {

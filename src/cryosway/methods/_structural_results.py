@@ -1,16 +1,17 @@
 """The files of a finished `structural`."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cryosway._errors import CryoswayError
 from cryosway.engine import JobFolder, TrainingResult
 from cryosway.inference import Consensus
 from cryosway.methods._fit_input import FitInput
 from cryosway.methods._job_files import training_entry
+from cryosway.methods._models import write_directions
 from cryosway.methods._neural_poses import refine_particles
 from cryosway.methods._structural_composition import Composition
 from cryosway.methods._structural_inference import infer_particles
@@ -21,9 +22,7 @@ from cryosway.methods._structural_occupancy import (
     say_occupancies,
 )
 from cryosway.methods._structural_step import StructuralStep
-from cryosway.protein import CoarseModel, write_structure
-
-_PATH = np.linspace(-2.0, 2.0, 9)  # standard deviations along a direction
+from cryosway.protein import CoarseModel
 
 
 def write_results(
@@ -33,6 +32,7 @@ def write_results(
     coarse: CoarseModel,
     consensus: Consensus,
     training: TrainingResult,
+    held_out: Mapping[str, Any],
 ) -> None:
     """Write model, particles, maps, curves, models along directions and what job.json says."""
     found = infer_particles(step)
@@ -49,6 +49,7 @@ def write_results(
         contrast=found.contrast,
         log_likelihood=found.bound,
         displacement=model.displacements(latents),
+        held_out=~np.isin(np.arange(len(latents)), step.chosen),
         **_tell_occupancies(job, composition),
     )
     index = data.write_consensus(job, consensus)
@@ -57,11 +58,12 @@ def write_results(
         "model_mean", model.densities(centre[None])[0], "state",
         "atomic model, at the mean latent", z=centre.tolist(),
     )  # fmt: skip
-    _write_paths(job.path, model, latents)
+    write_directions(job.path)
     job.update(
         **data.describe(latents.shape[1]),
         resolution_angstrom=consensus.resolution,
         training=training_entry(training),
+        **held_out,
     )
 
 
@@ -73,21 +75,7 @@ def _tell_occupancies(
         return {}
     groups, present = composition.groups, composition.present.double().numpy()
     shares = dict(zip(groups.names, present.mean(axis=0).tolist(), strict=True))
-    job.decide(COMPOSITION, shares, say_occupancies(groups, present))
+    sentence = say_occupancies(groups, present)
+    job.decide(COMPOSITION, shares, sentence)
+    job.update(composition={"present": shares, "sentence": sentence})
     return occupancy_columns(groups, present)
-
-
-def _write_paths(folder: Path, model: StructuralModel, latents: npt.NDArray[np.float64]) -> None:
-    """Write the model along the principal directions of the latents, a file each."""
-    if len(latents) < 2:
-        msg = "a structural job needs two particles at least"
-        raise CryoswayError(msg)
-    centre = latents.mean(0)
-    _, sizes, directions = np.linalg.svd(latents - centre, full_matrices=False)
-    spread = sizes / np.sqrt(len(latents))
-    out = folder / "models"
-    out.mkdir(exist_ok=True)
-    for number in range(min(2, len(spread))):
-        steps = [centre + amount * spread[number] * directions[number] for amount in _PATH]
-        path = out / f"direction{number + 1}.cif"
-        write_structure(path, [model.atoms(z) for z in steps])

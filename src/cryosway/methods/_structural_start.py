@@ -1,10 +1,11 @@
 """Where atomic models start: how every particle differs from the reference, along soft modes.
 
-To first order in the amplitudes q of rigid motions and normal modes, an image is linear in q, and
-with q ~ N(μ, Λ) over the particles its posterior is Gaussian. μ and Λ are those that explain the
-images best (EM), and the directions of most variance in Λ become the latents. Where motions are
-larger than the resolution the first order fails, so that only coarse shells are looked at, and
-all is repeated about the positions found.
+To first order in the amplitudes q of rigid motions and normal modes, an image is linear in q. The
+mean of q over the particles and the few directions in which they differ are those that explain the
+images best, given how stiff each mode is (factor analysis); these directions become the latents.
+Where motions are larger than the resolution the first order fails, so that only coarse shells are
+looked at, and all is repeated about the positions found: with the softest modes first, which go
+furthest, then with more and more.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,11 @@ from torch import Tensor
 
 from cryosway.inference import ImageSource
 from cryosway.methods._dock_correlation import calm_threads
+from cryosway.methods._structural_factors import (
+    fit_population,
+    infer_on_axes,
+    start_population,
+)
 from cryosway.methods._structural_views import BeadViews, ScaleSums
 from cryosway.priors import find_normal_modes
 from cryosway.protein import CoarseModel
@@ -24,10 +30,11 @@ from cryosway.volumes import Slices
 
 _PRIOR_RMS = 1.5  # Å, of the softest mode at the outset
 _STEP = 0.5  # Å rms, of the differences that stand for derivatives
-_EM_ROUNDS = 30
-_LEAST_VARIANCE = 1e-4  # Å²
+_LONGEST = 1.5  # Å rms: how far derivatives are taken to hold
+_FEWEST = 6  # modes to begin with
 _PART = 256  # images
 _RIGID = 6  # motions of the basis that come first
+_MODE_ROUNDS = 15  # of a ribosome's 24 modes: stiffness to 1e-3, overlap of the last one 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +82,7 @@ def find_motion(
     modes
         Normal modes to start from, beside the six rigid motions.
     rounds
-        Linearisations.
+        Linearisations with all modes; some with fewer come before.
     as_whole
         Whether latents may move the model as a whole; not where poses are refined.
     present
@@ -85,32 +92,51 @@ def find_motion(
     """
     reference = torch.from_numpy(model.coordinates.astype(np.float32))
     basis, variances = _make_basis(model, modes)
+    counts = _count_motions(len(basis), rounds)
     found = torch.zeros(len(source), len(basis))
-    mean, spread = torch.zeros(len(basis)), torch.diag(variances)
     scale = torch.ones(len(views.scale))
-    covariance = torch.zeros(len(source), len(basis), len(basis))
-    for _ in range(rounds):
-        where = partial(_place, reference, basis, found)
-        scale = fit_scale(source, views, where, present)
+    population, kept = None, min(latent_dim, counts[0])
+    for count in counts:
+        scale = fit_scale(source, views, partial(_place, reference, basis, found), present)
         information, gradient = _linearise(
-            source, views, reference, basis, found, scale, present, watch
+            source, views, reference, basis[:count], found[:, :count], scale, present, watch
         )
         with calm_threads(0):  # small matrices: threads would wait for each other
-            mean, spread, found, covariance = _explain(information, gradient, mean, spread)
-    if not as_whole:
-        spread[:_RIGID], spread[:, :_RIGID] = 0, 0
-    # Latents are unit normal along the widest directions of the prior.
-    variances, directions = (part.flip(-1) for part in torch.linalg.eigh(spread))
-    kept = min(latent_dim, len(basis))
-    width = variances[:kept].clamp(min=_LEAST_VARIANCE).sqrt()
-    turned = directions[:, :kept] / width
+            thermal = variances[:count].repeat(1 + kept, 1)
+            if population is None:
+                population = start_population(information, gradient, thermal, _PRIOR_RMS**2)
+            if not as_whole:
+                thermal[1:, :_RIGID] = 0
+            population = fit_population(information, gradient, thermal, population.extend(count))
+            population, z, covariance = infer_on_axes(information, gradient, population)
+        found[:, :count] = _approach(found[:, :count], population.mean + z @ population.directions)
+    assert population is not None
     latents = torch.zeros(len(source), 2, latent_dim)
-    latents[:, 0, :kept] = (found - mean) @ turned
-    spread_z = torch.einsum("ka,nkl,la->na", turned, covariance, turned)
-    latents[:, 1, :kept] = spread_z.clamp(min=1e-4).log()
+    latents[:, 0, :kept] = z
+    latents[:, 1, :kept] = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-4).log()
     base = torch.zeros(latent_dim, *reference.shape)
-    base[:kept] = _move((directions[:, :kept] * width).T, basis)
-    return Motion(_move(mean[None], basis)[0], base, latents, scale)
+    base[:kept] = _move(population.directions.float(), basis)
+    return Motion(_move(population.mean[None].float(), basis)[0], base, latents, scale)
+
+
+def count_passes(model: CoarseModel, modes: int, rounds: int) -> int:
+    """Count the passes over all images that `find_motion` makes."""
+    return len(_count_motions(_RIGID + min(modes, 3 * len(model) - _RIGID), rounds))
+
+
+def _count_motions(most: int, rounds: int) -> list[int]:
+    """Say how many motions to look for in each linearisation: the number of modes doubles."""
+    counts = [_RIGID + _FEWEST]
+    while counts[-1] < most:
+        counts.append(min(2 * counts[-1] - _RIGID, most))
+    return [*counts[:-1], *[most] * rounds]
+
+
+def _approach(at: Tensor, target: Tensor) -> Tensor:
+    """Move amplitudes (n, K) towards others, as far as derivatives hold."""
+    change = target.float() - at
+    far = torch.linalg.vector_norm(change, dim=1, keepdim=True)
+    return at + change * (_LONGEST / far.clamp(min=_LONGEST))
 
 
 @torch.no_grad()
@@ -130,17 +156,20 @@ def fit_scale(
 
 
 def _make_basis(model: CoarseModel, modes: int) -> tuple[Tensor, Tensor]:
-    """Rigid motions and soft modes (K, N, 3) of 1 Å rms, and their prior variances (K,), Å²."""
+    """Rigid motions and soft modes (K, N, 3) of 1 Å rms, and their thermal variances (K,).
+
+    These are relative to the softest mode's, which rigid motions share.
+    """
     x = model.coordinates
     count = min(modes, 3 * len(x) - 6)
-    soft = find_normal_modes(x, model.bonds, count)
+    soft = find_normal_modes(x, model.bonds, count, most_rounds=_MODE_ROUNDS)
     centred = x - x.mean(0)
     turns = [np.cross(axis, centred) for axis in np.eye(3)]
     shifts = [np.broadcast_to(axis, x.shape) for axis in np.eye(3)]
     rigid, _ = np.linalg.qr(np.stack([*shifts, *turns]).reshape(6, -1).T)
     basis = np.concatenate([rigid.T.reshape(6, -1, 3), soft.vectors]) * np.sqrt(len(x))
     ratio = np.concatenate([np.ones(_RIGID), soft.stiffness[0] / soft.stiffness])
-    return torch.from_numpy(basis).float(), torch.from_numpy(_PRIOR_RMS**2 * ratio).float()
+    return torch.from_numpy(basis).float(), torch.from_numpy(ratio)
 
 
 def _place(reference: Tensor, basis: Tensor, amplitudes: Tensor, rows: Tensor) -> Tensor:
@@ -165,43 +194,28 @@ def _linearise(
 ) -> tuple[Tensor, Tensor]:
     """Fisher information (n, K, K) and what it and the images say of the amplitudes (n, K)."""
     size = len(basis)
-    information, gradient = torch.zeros(len(at), size, size), torch.zeros(len(at), size)
+    information = torch.zeros(len(at), size, size, dtype=torch.float64)
+    gradient = torch.zeros(len(at), size, dtype=torch.float64)
     gain = scale[source.disc.shell][:, None]
+    moves = views.follow(basis)
     for batch in source:
         for rows, slices in divide_images(torch.from_numpy(batch.index), batch.slices):
-            x = reference + _move(at[rows], basis)
+            centres = views.centres(reference + _move(at[rows], basis))
             seen = slices.filters[..., None] * gain
             factors = None if present is None else present(rows)
-            see = partial(views.bare, slices, present=factors)
-            shown = see(x)
-            changes = [(see(x + _STEP * mode) - shown) / _STEP for mode in basis]
+            see = partial(views.at_centres, slices, present=factors)
+            shown = see(centres)
+            changes = [(see(centres + _STEP * mode) - shown) / _STEP for mode in moves]
             slopes = torch.stack([(change * seen).flatten(1) for change in changes], dim=1)
             left = (torch.view_as_real(slices.values) - shown * seen).flatten(1)
             # E|noise|² is 1 per coefficient, ½ per part: −log p = Σ |y − f V|².
             own = 2 * slopes @ slopes.mT
-            information[rows] = own
-            gradient[rows] = (2 * slopes @ left[..., None] + own @ at[rows][..., None])[..., 0]
+            information[rows] = own.double()
+            match = 2 * slopes @ left[..., None] + own @ at[rows][..., None]
+            gradient[rows] = match[..., 0].double()
             if watch is not None:
                 watch(len(rows))
     return information, gradient
-
-
-def _explain(
-    information: Tensor, gradient: Tensor, mean: Tensor, spread: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """EM of a Gaussian population: its mean (K,), covariance, posterior means, covariances."""
-    information, gradient = information.double(), gradient.double()
-    mean, spread = mean.double(), spread.double()
-    eye = torch.eye(len(mean), dtype=torch.float64)
-    found, covariance = gradient, information
-    for _ in range(_EM_ROUNDS):
-        inverse = torch.linalg.inv(spread)
-        covariance = torch.linalg.inv(information + inverse)
-        found = (covariance @ (gradient + inverse @ mean)[..., None])[..., 0]
-        mean = found.mean(0)
-        away = found - mean
-        spread = (away.T @ away + covariance.sum(0)) / len(found) + _LEAST_VARIANCE * eye
-    return mean.float(), spread.float(), found.float(), covariance.float()
 
 
 def divide_images(rows: Tensor, slices: Slices) -> list[tuple[Tensor, Slices]]:

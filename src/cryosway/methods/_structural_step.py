@@ -1,7 +1,7 @@
 """One step of training an atomic model on particles."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -25,12 +25,14 @@ from cryosway.inference import (
 from cryosway.methods._structural_composition import Composition, CompositionFit
 from cryosway.methods._structural_posterior import UnknownPosterior, step_to_posterior
 from cryosway.methods._structural_views import BeadViews, ScaleSums
-from cryosway.priors import BeadModel, ChainContinuity, Clash, ElasticNetwork
+from cryosway.priors import BeadModel, ChainContinuity, Clash, ElasticNetwork, Placement
 from cryosway.volumes import Deformation, Slices
 
 Rows = npt.NDArray[np.int64]
+Weigh = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]]
 
 _LEAST_ELASTIC = 0.5  # Å: distances within a structure differ by as much without any motion
+_PLACE_SPREAD = 0.2  # Å rms: errors of docking
 _BOND_SPREAD = 0.1  # Å
 _BOND_WEIGHT = 0.1  # of a particle's own: neighbours in the latent share their models
 _ENCODER_RATE = 0.1  # learning rate over that of the decoder
@@ -75,21 +77,24 @@ class StructuralPriors(nn.Module):
 
     Edges of the elastic network outnumber the degrees of freedom: their energy counts 3 N / E of
     a sum over independent ones. Its spread is measured, as that of the edges kept over the last
-    epoch; it is never taken as less than `_LEAST_ELASTIC`.
+    epoch; it is never taken as less than `_LEAST_ELASTIC`. `weigh` gives the relative stiffness of
+    edges, as that of a predicted model.
     """
 
-    def __init__(self, model: BeadModel, keep: float) -> None:
+    def __init__(self, model: BeadModel, keep: float, weigh: Weigh | None = None) -> None:
         super().__init__()
         self.continuity = ChainContinuity.of(model, spread=_BOND_SPREAD)
         self.clash = Clash.of(model)
-        self.elastic = ElasticNetwork.of(model, keep=keep)
-        edges = max(1, len(self.elastic.pairs))
+        self.elastic = ElasticNetwork.of(model, keep=keep, weigh=weigh)
+        self.placement = Placement.of(model, spread=_PLACE_SPREAD)
+        edges = max(1.0, float(self.elastic.weights.sum()))
         self._crowding = math.sqrt(max(1.0, edges / (3 * len(model.coordinates))))
         self.elastic.set_spread(_LEAST_ELASTIC * self._crowding)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Energies of continuity, elastic network and clashes, each (n,), nats."""
-        return self.continuity(positions), self.elastic(positions), self.clash(positions)
+        """Energies of continuity, elastic network with place, and clashes, each (n,), nats."""
+        elastic = self.elastic(positions) + self.placement(positions)
+        return self.continuity(positions), elastic, self.clash(positions)
 
     def calibrate(self) -> None:
         """Measure the elastic network's spread from the errors seen in training."""
@@ -200,6 +205,8 @@ class StructuralStep:
         What the encoder sees; none with a table.
     start
         Shape (N, 2, k): posterior that the encoder starts from.
+    chosen
+        Rows that are trained on; all by default.
     """
 
     def __init__(
@@ -209,8 +216,10 @@ class StructuralStep:
         settings: StructuralSettings,
         view: EncoderView | None = None,
         start: Tensor | None = None,
+        chosen: Rows | None = None,
     ) -> None:
         self.module, self.settings, self.device = modules, settings, source.device
+        self.chosen = np.arange(len(source)) if chosen is None else chosen
         self.count, self.points = len(source), len(source.points)
         self._source, self._view, self._start = source, view, start
         self._use(int(source.disc.shell.max()))
@@ -226,8 +235,17 @@ class StructuralStep:
             groups.append(ParameterGroup(encoder, lr_scale=_ENCODER_RATE))
         return [group for group in groups if group.parameters]
 
+    @property
+    def prior_sd(self) -> Tensor:
+        """Prior spread of a particle's unknowns: its latent, and the errors of its pose."""
+        return self._sd
+
     def load(self, rows: Rows) -> StructuralBatch:
         """Read the particles of a step."""
+        return self.read(self.chosen[rows])
+
+    def read(self, rows: Rows) -> StructuralBatch:
+        """Read particles by their row in the source."""
         read = self._source.read(rows).slices
         pixels = torch.zeros(len(rows), 0) if self._view is None else self._view(read)
         data = read.values[:, self._columns], read.filters[:, self._columns]
@@ -247,6 +265,8 @@ class StructuralStep:
         bonds, elastic, clash = self.module.priors(beads)
         energy = _BOND_WEIGHT * bonds + self.settings.elastic_weight * elastic + clash
         total = squared + divergence + energy
+        if not bool((self.module.views.scale > 0).any()):
+            total = total.detach() + 0 * total  # images that show no model teach nothing of it
         logged = {
             "misfit": squared.mean() / len(self._points),
             "kl": divergence.mean(),
@@ -345,6 +365,17 @@ class StructuralStep:
             latent.values[rows] = torch.cat(both, dim=1)
         if poses is not None:
             poses.turns[rows], poses.moves[rows] = found.mean[:, size:].split([3, 2], dim=1)
+
+    def explain(self, batch: StructuralBatch, beads: Tensor, corrections: Tensor) -> Tensor:
+        """Log likelihood (n,), nats, of images by beads (n, N, 3), as far as they are present."""
+        modules = self.module
+        if modules.composition is None:
+            bare = modules.bare(batch.slices, beads, corrections, batch.rows)
+            return -self.compare(batch.slices, bare).squared
+        parts = modules.parts(batch.slices, beads, corrections)
+        gain = modules.views.scale[self._shell]
+        found = modules.composition.explain(parts, batch.slices, gain, self.settings.contrast_sd)
+        return found.log_likelihood
 
     # -- images --------------------------------------------------------------------------------
 

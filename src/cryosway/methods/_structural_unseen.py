@@ -9,6 +9,7 @@ not been trained on either, as those of the other half-set, what is foretold is 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cryosway.inference import ImageSource, measure_misfit
+from cryosway.methods._held_out import Gain
 from cryosway.methods._structural_latents import ModelViews, infer_latents, read_parts, restrict
 from cryosway.volumes import Slices
 
@@ -50,11 +52,9 @@ class Unseen:
     match: FloatArray
     position: FloatArray
 
-    def gain(self, over: str) -> tuple[float, float]:
-        """Mean gain of the motion over ``mean`` or ``reference`` per particle, and its error."""
-        each = self.motion - getattr(self, over)
-        error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.inf
-        return float(each.mean()), float(error)
+    def gain(self, over: str) -> Gain:
+        """By how much the motion describes these points better than ``mean`` or ``reference``."""
+        return Gain.measure(self.motion, getattr(self, over))
 
 
 @final
@@ -133,6 +133,12 @@ def judge_unseen(
     return Unseen(*(torch.cat(each).double().cpu().numpy() for each in zip(*parts, strict=True)))
 
 
+def join_unseen(parts: list[Unseen]) -> Unseen:
+    """Put one after the other what was judged by several models."""
+    names = list(Unseen.__annotations__)
+    return Unseen(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 def _judge(
     views: ModelViews,
     slices: Slices,
@@ -145,18 +151,18 @@ def _judge(
     """Judge one half of the points by the other: the fields of `Unseen`, of one half."""
     known, judged = restrict(slices, seen), restrict(slices, unseen)
     found = infer_latents(views, slices, contrast_sd, seen)
-    beads = views.beads(found.mean)
-    contrast = measure_misfit(known, views.of_beads(slices, beads), contrast_sd).contrast
-    samples = [
-        -_misfit(judged, views(slices, found.draw(generator)), contrast) for _ in range(_SAMPLES)
-    ]
+    show = partial(views.of_beads, slices, present=found.present)
+    beads = views.beads(found.latents.mean)
+    contrast = measure_misfit(known, show(beads), contrast_sd).contrast
+    drawn = [views.beads(found.latents.draw(generator)) for _ in range(_SAMPLES)]
+    samples = [-_misfit(judged, show(x), contrast) for x in drawn]
     motion = torch.logsumexp(torch.stack(samples), 0) - np.log(_SAMPLES)
     rigid = []
     for still in (against.mean, against.reference):
-        shown = views.of_beads(slices, still)
+        shown = show(still)
         own = measure_misfit(known, shown, contrast_sd).contrast
         rigid.append(-_misfit(judged, shown, own))
-    information, match = _compare_regions(views, judged, beads, contrast, against)
+    information, match = _compare_regions(show, judged, beads, contrast, against)
     position = ((beads - against.mean) * against.direction).sum((1, 2))
     return motion, rigid[0], rigid[1], information, match, position
 
@@ -167,18 +173,21 @@ def _misfit(slices: Slices, shown: Tensor, contrast: Tensor) -> Tensor:
 
 
 def _compare_regions(
-    views: ModelViews, slices: Slices, beads: Tensor, contrast: Tensor, against: Conformations
+    show: Callable[[Tensor], Tensor],
+    slices: Slices,
+    beads: Tensor,
+    contrast: Tensor,
+    against: Conformations,
 ) -> tuple[Tensor, Tensor]:
     """Compare what each region's motion would change with what the mean leaves unexplained.
 
     Density is additive: the changes of the regions sum to that of the whole.
     """
     gain = contrast[:, None, None] * slices.filters[..., None]
-    still = views.of_beads(slices, against.mean)
+    still = show(against.mean)
     left = (torch.view_as_real(slices.values) - gain * still).flatten(1)
     changes = [
-        (gain * (views.of_beads(slices, torch.where(inside[:, None], beads, against.mean)) - still))
-        .flatten(1)
+        (gain * (show(torch.where(inside[:, None], beads, against.mean)) - still)).flatten(1)
         for inside in against.regions
     ]  # fmt: skip
     if not changes:

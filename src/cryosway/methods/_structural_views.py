@@ -10,6 +10,7 @@ from cryosway.protein import CoarseModel
 from cryosway.volumes import AtomicModel, Slices
 
 _SMOOTH = 1.5  # shells
+_SURE = 3.0  # times its error is what a scale must be to count
 
 
 @final
@@ -55,10 +56,14 @@ class BeadViews(nn.Module):
 
     def centres(self, beads: Tensor) -> Tensor:
         """Centres (n, M, 3) of the Gaussians for beads (n, N, 3), Å."""
-        n, count, _ = beads.shape
-        flat = beads.transpose(0, 1).reshape(count, 3 * n)
+        return self.follow(beads) + self.get_buffer("_offsets")
+
+    def follow(self, moves: Tensor) -> Tensor:
+        """Displacements (n, M, 3) of the Gaussians for those of the beads, (n, N, 3)."""
+        n, count, _ = moves.shape
+        flat = moves.transpose(0, 1).reshape(count, 3 * n)
         moved = torch.sparse.mm(self.get_buffer("_follow"), flat)
-        return moved.view(-1, n, 3).transpose(0, 1) + self.get_buffer("_offsets")
+        return moved.view(-1, n, 3).transpose(0, 1)
 
     def forward(
         self, slices: Slices, beads: Tensor, shell: Tensor, rotations: Tensor | None = None
@@ -74,8 +79,18 @@ class BeadViews(nn.Module):
         present: Tensor | None = None,
     ) -> Tensor:
         """Give views (n, P, 2) of the model as it is; `present` (n, N) are factors of the beads."""
+        return self.at_centres(slices, self.centres(beads), rotations, present)
+
+    def at_centres(
+        self,
+        slices: Slices,
+        centres: Tensor,
+        rotations: Tensor | None = None,
+        present: Tensor | None = None,
+    ) -> Tensor:
+        """Give the same for centres (n, M, 3) of the Gaussians."""
         factors = None if present is None else present[:, self.beads]
-        return self.atoms.slices(slices, self.centres(beads), rotations, factors)
+        return self.atoms.slices(slices, centres, rotations, factors)
 
     @torch.no_grad()
     def density(self, beads: Tensor, box: int | None = None) -> Tensor:
@@ -115,12 +130,19 @@ class ScaleSums(nn.Module):
     def solve(self) -> Tensor:
         """Scale of every shell, (shells,), smooth over shells and not negative.
 
-        Shells without images get the last one's.
+        As far as it may be chance it is shrunk, to nothing where it is not above its error (James
+        & Stein): images of nothing but noise show no model. Shells without images get the last
+        one's.
         """
         number = torch.arange(len(self.match), dtype=torch.float64, device=self.match.device)
         near = torch.exp(-0.5 * ((number[:, None] - number) / _SMOOTH).square())
         # Each shell counts by how well its own ratio is known.
-        found = (near @ self.match) / (near @ self.power).clamp(min=1e-30)
+        power = (near @ self.power).clamp(min=1e-30)
+        found = (near @ self.match) / power
+        # E|noise|² is ½ in each part of a coefficient.
+        chance = 0.5 * (near.square() @ self.power) / power.square()
+        kept = 1 - _SURE**2 * chance / found.square().clamp(min=1e-300)
+        found = found.clamp(min=0) * kept.clamp(min=0)
         last = int((self.power > 0).nonzero().max()) if bool((self.power > 0).any()) else 0
         found[last + 1 :] = found[last]
-        return found.clamp(min=0).float()
+        return found.float()

@@ -5,6 +5,7 @@ from cryosway.priors._continuity import ChainContinuity, Smoothness
 from cryosway.priors._elastic_network import ElasticNetwork, Reach, find_edges
 from cryosway.priors._normal_modes import NormalModes, find_normal_modes
 from cryosway.priors._pairs import pair_lengths
+from cryosway.priors._placement import Placement
 from cryosway.priors._prior import BeadModel, Prior
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Clash",
     "ElasticNetwork",
     "NormalModes",
+    "Placement",
     "Prior",
     "Reach",
     "Smoothness",

@@ -1,6 +1,7 @@
 """Beads that are near in the reference stay so, but for those that the data move apart."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -76,6 +77,9 @@ class ElasticNetwork(Prior):
         Shape (E,), integer: where edges are compared with each other; all together by default.
     spread
         Standard deviation, Å.
+    weights
+        Shape (E,), up to 1: stiffness of each edge relative to 1 / spread², and of its error² in
+        the variances; 1 by default.
     keep
         Part of the edges that is kept; 1 for all.
     memory
@@ -84,6 +88,7 @@ class ElasticNetwork(Prior):
 
     pairs: Tensor
     lengths: Tensor
+    weights: Tensor
     kept: Tensor
     moments: Tensor
     calls: Tensor
@@ -94,6 +99,7 @@ class ElasticNetwork(Prior):
         pairs: IndexArray,
         lengths: NDArray[np.float64],
         groups: NDArray[np.int64] | None = None,
+        weights: NDArray[np.float64] | None = None,
         *,
         spread: float = 1.0,
         keep: float = 0.99,
@@ -111,8 +117,11 @@ class ElasticNetwork(Prior):
         self.register_buffer("_groups", torch.from_numpy(numbered), persistent=False)
         self.register_buffer("pairs", torch.from_numpy(np.array(pairs, np.int64).reshape(-1, 2)))
         self.register_buffer("lengths", torch.from_numpy(np.array(lengths, np.float32)))
+        stiffness = np.ones(count) if weights is None else weights
+        relative = torch.from_numpy(np.array(stiffness, np.float32))
+        self.register_buffer("weights", relative, persistent=False)
         self.register_buffer("kept", torch.ones(count, dtype=torch.bool))
-        # Mean of (d − d₀)² and of its square, float64: their difference is small.
+        # Mean of weight · (d − d₀)² and of its square, float64: their difference is small.
         self.register_buffer("moments", torch.zeros(2, count, dtype=torch.float64))
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
@@ -122,17 +131,23 @@ class ElasticNetwork(Prior):
         model: BeadModel,
         *,
         reach: Reach | None = None,
+        weigh: Callable[[IndexArray], NDArray[np.float64]] | None = None,
         spread: float = 1.0,
         keep: float = 0.99,
         memory: int = 100,
     ) -> "ElasticNetwork":
-        """Make the network of a model; edges within each chain, and all others, are groups."""
+        """Make the network of a model; edges within each chain, and all others, are groups.
+
+        `weigh` gives the weights (E,) of edges (E, 2); those of weight 0 are left out.
+        """
         pairs = find_edges(model, reach)
+        weights = np.ones(len(pairs)) if weigh is None else weigh(pairs)
+        pairs, weights = pairs[weights > 0], weights[weights > 0]
         lengths = reference_lengths(model.coordinates, pairs)
         chains = np.unique(model.chains, return_inverse=True)[1].astype(np.int64)
         first, second = chains[pairs].T
         groups = np.where(first == second, first, -1)
-        return cls(pairs, lengths, groups, spread=spread, keep=keep, memory=memory)
+        return cls(pairs, lengths, groups, weights, spread=spread, keep=keep, memory=memory)
 
     def errors(self, positions: Tensor) -> Tensor:
         """Give d − d₀, shape (n, E), Å."""
@@ -145,12 +160,12 @@ class ElasticNetwork(Prior):
         """
         if self.training and self.keep < 1:
             self.remember(positions)
-        stiffness = self.kept * self.spread**-2
+        stiffness = self.kept * self.weights * self.spread**-2
         return spring_energy(positions, self.pairs, self.lengths, stiffness)
 
     @property
     def variances(self) -> Tensor:
-        """Shape (E,): variance of (d − d₀)² over the images seen, Å⁴."""
+        """Shape (E,): variance of weight · (d − d₀)² over the images seen, Å⁴."""
         return (self.moments[1] - self.moments[0].square()).clamp(min=0)
 
     @torch.no_grad()
@@ -160,7 +175,7 @@ class ElasticNetwork(Prior):
         Of large batches some images, evenly spread, stand for all: the memory evens them out.
         """
         some = positions[:: max(1, len(positions) // _SAMPLE)]
-        squares = self.errors(some).square_()
+        squares = self.errors(some).square_().mul_(self.weights)
         now = torch.stack([squares.mean(0), squares.square().mean(0)]).double()
         if not bool(now.isfinite().all()):
             return

@@ -68,6 +68,7 @@ def find_normal_modes(
     count: int = 20,
     *,
     reach: float = 15.0,
+    most_rounds: int = _ROUNDS,
 ) -> NormalModes:
     """Find the softest modes of beads joined by springs.
 
@@ -81,6 +82,8 @@ def find_normal_modes(
         Modes, at most 3 N − 6.
     reach
         Å: pairs that are nearer have a spring.
+    most_rounds
+        Of the iterations for large models; fewer leave the stiffest modes less exact.
 
     Raises
     ------
@@ -103,14 +106,16 @@ def find_normal_modes(
         raise CryoswayError(msg)
     pairs = np.empty((0, 2), np.intp) if bonds is None else bonds
     hessian = build_hessian(x, find_springs(x, pairs, reach))
-    solve = _solve_dense if len(x) <= _DENSE else _solve_by_blocks
-    stiffness, vectors = solve(hessian, rigid, x, count)
+    if len(x) <= _DENSE:
+        stiffness, vectors = _solve_dense(hessian, rigid, count)
+    else:
+        stiffness, vectors = _solve_by_blocks(hessian, rigid, x, count, most_rounds)
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
     return NormalModes((vectors * signs).T.reshape(count, -1, 3), stiffness)
 
 
 def _solve_dense(
-    hessian: sparse.csr_array, rigid: FloatArray, x: FloatArray, count: int
+    hessian: sparse.csr_array, rigid: FloatArray, count: int
 ) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues (k,) and vectors (3N, k), with rigid motions made the stiffest of all."""
     whole = hessian.toarray()
@@ -120,7 +125,7 @@ def _solve_dense(
 
 
 def _solve_by_blocks(
-    hessian: sparse.csr_array, rigid: FloatArray, x: FloatArray, count: int
+    hessian: sparse.csr_array, rigid: FloatArray, x: FloatArray, count: int, most_rounds: int
 ) -> tuple[FloatArray, FloatArray]:
     scale = float(hessian.diagonal().mean())
     preconditioner = _TwoLevels(hessian, x, 1e-7 * scale)
@@ -136,7 +141,7 @@ def _solve_by_blocks(
             M=LinearOperator(hessian.shape, matvec=preconditioner, matmat=preconditioner),
             Y=rigid,
             tol=_RESIDUAL * scale / 100,
-            maxiter=_ROUNDS,
+            maxiter=most_rounds,
             largest=False,
         )
     return _rotate_to_eigenvectors(hessian, rigid, np.asarray(vectors, np.float64), count)

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from cryosway._errors import CryoswayError
 from cryosway.protein._atoms import AtomTable
 from cryosway.protein._relax import restore_geometry
+from cryosway.protein._rigid_motions import find_screw
 from cryosway.protein._side_chains import rebuild_side_chains
 from cryosway.protein._superpose import Superposition, find_superposition
 
@@ -131,14 +132,7 @@ def _blend(
 
 def _fraction(motion: Superposition, t: float) -> Superposition:
     """Take the fraction t of a rigid motion along its screw axis."""
-    vector = Rotation.from_matrix(motion.rotation).as_rotvec()
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-9:
-        return Superposition(np.eye(3), t * motion.translation, 0.0)
-    axis = vector / angle
-    along = axis * (axis @ motion.translation)
-    across = motion.translation - along
-    # A point on the axis: p = R p + across  ⇒  p = ½ (across + cot(θ/2) axis × across).
-    point = 0.5 * (across + np.cross(axis, across) / np.tan(angle / 2))
-    rotation = Rotation.from_rotvec(t * vector).as_matrix()
-    return Superposition(rotation, point - rotation @ point + t * along, 0.0)
+    screw = find_screw(motion.rotation, motion.translation, np.zeros(3))
+    rotation = Rotation.from_rotvec(t * screw.angle * screw.axis).as_matrix()
+    along = t * screw.shift * screw.axis
+    return Superposition(rotation, screw.point - rotation @ screw.point + along, 0.0)

@@ -1,6 +1,7 @@
 """Read atomic models from mmCIF, PDB or their gzipped forms."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -55,21 +56,55 @@ def read_structure(
         If the file is missing or unreadable, a chain is unknown, or no atom is left.
     """
     found = _list_residues(read_models(path), models)
-    if chains is not None:
-        _require_chains([chain for chain, _ in found], chains, Path(path))
-    rows = [
-        (chain, residue, atom)
-        for chain, residue in found
-        if chains is None or chain in chains or chain.rpartition("-")[0] in chains
-        if _wants_residue(residue, waters=waters, ligands=ligands)
-        for atom in _choose_alternatives(residue)
-    ]
-    table = _build_table(rows)
-    table = table if hydrogens else table.without_hydrogens()
-    if not len(table):
-        msg = f"{path}: no atoms are left after the selection; widen it (chains, ligands, waters)"
-        raise CryoswayError(msg)
-    return table
+    kept = _Selection(chains, hydrogens=hydrogens, waters=waters, ligands=ligands)
+    return kept.make_table(found, Path(path))
+
+
+def read_ensemble(
+    path: str | PathLike[str], *, chains: Collection[str] | None = None
+) -> list[AtomTable]:
+    """Read every model of a structure file as a table of its own: heavy atoms, no water.
+
+    Parameters and errors are those of `read_structure`.
+    """
+    structure = read_models(path)
+    kept = _Selection(chains, hydrogens=False, waters=False, ligands=True)
+    tables = []
+    for model in structure:
+        alone = gemmi.Structure()
+        alone.add_model(model)
+        tables.append(kept.make_table(_list_residues(alone, "first"), Path(path)))
+    return tables
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """What is kept of a file; see `read_structure`."""
+
+    chains: Collection[str] | None
+    hydrogens: bool
+    waters: bool
+    ligands: bool
+
+    def make_table(self, found: list[tuple[str, gemmi.Residue]], path: Path) -> AtomTable:
+        chains = self.chains
+        if chains is not None:
+            _require_chains([chain for chain, _ in found], chains, path)
+        rows = [
+            (chain, residue, atom)
+            for chain, residue in found
+            if chains is None or chain in chains or chain.rpartition("-")[0] in chains
+            if _wants_residue(residue, waters=self.waters, ligands=self.ligands)
+            for atom in _choose_alternatives(residue)
+        ]
+        table = _build_table(rows)
+        table = table if self.hydrogens else table.without_hydrogens()
+        if not len(table):
+            msg = (
+                f"{path}: no atoms are left after the selection; widen it (chains, ligands, waters)"
+            )
+            raise CryoswayError(msg)
+        return table
 
 
 def read_models(path: str | PathLike[str]) -> gemmi.Structure:

@@ -3,8 +3,11 @@
 from cryosway.report._acquisition import plot_defocus, plot_shifts
 from cryosway.report._chimerax import write_session
 from cryosway.report._chimerax_models import DISPLACEMENT_NAME, write_displacement
+from cryosway.report._comparison import plot_difference_matrix, plot_residue_differences
 from cryosway.report._contents import Contents, gather_contents
 from cryosway.report._docking import draw_docking
+from cryosway.report._free_energy import plot_free_energy, plot_state_populations
+from cryosway.report._language import draw_contacts, draw_mutations, draw_perplexity
 from cryosway.report._latent import plot_embedding, plot_latent_density, plot_populations
 from cryosway.report._map_figures import (
     draw_coloured_map,
@@ -21,6 +24,7 @@ from cryosway.report._motions import (
     plot_measure,
 )
 from cryosway.report._page_maps import choose_report_threshold
+from cryosway.report._predicted_error import plot_confidence
 from cryosway.report._report import report
 from cryosway.report._resolution import plot_fsc, plot_noise
 from cryosway.report._scene import Actor, Camera, render_scene
@@ -31,7 +35,7 @@ from cryosway.report._surface import Surface, build_surface, sample_on_surface
 from cryosway.report._threshold import choose_threshold
 from cryosway.report._uncertainty import plot_uncertainty
 from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
-from cryosway.report._views import plot_views
+from cryosway.report._views import map_view_density, plot_views
 
 __all__ = [
     "DISPLACEMENT_NAME",
@@ -46,27 +50,36 @@ __all__ = [
     "choose_threshold",
     "choose_view",
     "draw_coloured_map",
+    "draw_contacts",
     "draw_difference",
     "draw_docking",
     "draw_local_resolution",
     "draw_map",
     "draw_maps",
     "draw_morph_strip",
+    "draw_mutations",
+    "draw_perplexity",
     "figure_png",
     "fit_camera",
     "gather_contents",
+    "map_view_density",
+    "plot_confidence",
     "plot_defocus",
+    "plot_difference_matrix",
     "plot_displacement",
     "plot_domain_motion",
     "plot_embedding",
+    "plot_free_energy",
     "plot_fsc",
     "plot_latent_density",
     "plot_measure",
     "plot_noise",
     "plot_populations",
+    "plot_residue_differences",
     "plot_shifts",
     "plot_slices",
     "plot_spectrum",
+    "plot_state_populations",
     "plot_uncertainty",
     "plot_views",
     "render_scene",

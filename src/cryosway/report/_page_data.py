@@ -24,6 +24,8 @@ from cryosway.report._spectrum import plot_spectrum
 from cryosway.report._verdict import format_particles, is_bad
 from cryosway.report._views import plot_views
 
+_OF_A_JOB = ("audit", "density", "motions")  # commands that take no particles
+
 CITE_PACKAGE = "cryosway: name the package and its version, given above under “What was run”."
 CITE_LINEAR = (
     "Linear subspace models of cryo-EM heterogeneity: A. Punjani and D. J. Fleet, J. Struct. Biol. "
@@ -156,13 +158,15 @@ def write_command(info: dict[str, Any], out: str) -> str:
     str
         A line for the shell.
     """
-    config = dict(info.get("config") or {})
-    source = config.pop("particles", None) or (info.get("inputs") or {}).get("particles")
-    source = source.get("path") if isinstance(source, dict) else source
-    if isinstance(source, str) and re.fullmatch("[0-9a-f]{64}", source):
-        source = None  # a fingerprint, not a file
-    words = ["cryosway", str(info.get("command", "run"))]
-    words += [str(one) for one in (source if isinstance(source, list) else [source or "PARTICLES"])]
+    config, command = dict(info.get("config") or {}), str(info.get("command", "run"))
+    source: Any = "JOB"
+    if command not in _OF_A_JOB:
+        source = config.pop("particles", None) or (info.get("inputs") or {}).get("particles")
+        source = source.get("path") if isinstance(source, dict) else source
+        if source is None or (isinstance(source, str) and re.fullmatch("[0-9a-f]{64}", source)):
+            source = "PARTICLES"  # a fingerprint, not a file
+    words = ["cryosway", command]
+    words += [str(one) for one in (source if isinstance(source, list) else [source])]
     words += ["--out", out]
     config.setdefault("seed", info.get("seed"))
     for name, value in config.items():

@@ -25,6 +25,7 @@ def write_verdict(contents: Contents) -> list[str]:
     sentences = [
         *_say_status(contents),
         *_say_heterogeneity(contents),
+        *_say_structural(contents),
         *_say_motions(contents),
         *_say_resolution(contents),
         *_say_clusters(contents.maps("cluster")),
@@ -84,6 +85,17 @@ def _say_direction(number: int, direction: dict[str, float | None]) -> str:
     else:
         text += " is significant"
     return text + (f" ({format_p_value(p_value)})." if p_value is not None else ".")
+
+
+def _say_structural(contents: Contents) -> list[str]:
+    """Say what a model's particles lack, and whether images that it has not seen bear it out."""
+    said = []
+    for entry in ("composition", "held_out"):
+        sentence = str((contents.main.info.get(entry) or {}).get("sentence", ""))
+        said += [f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []
+    if {"halves", "audit"} & set(contents.main.info):
+        said += [str(line) for line in contents.main.supplement.get("sentences", [])[:1]]
+    return said
 
 
 def _say_motions(contents: Contents) -> list[str]:

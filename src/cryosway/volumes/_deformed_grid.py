@@ -35,7 +35,7 @@ class DeformedGrid:
     """V voxels of a box that move with frames near them, and their views.
 
     In image i a voxel at x goes to Σ_k w_k (A_ik x + t_ik), the blend of K of the N frames that are
-    given for the image.
+    given for the image; Σ_k w_k p_ik of its density is there, where a part p of each frame is.
 
     Parameters
     ----------
@@ -99,7 +99,9 @@ class DeformedGrid:
 
     # -- views and their adjoint ---------------------------------------------------------------
 
-    def views(self, values: Tensor, frames: Tensor, slices: Slices) -> Tensor:
+    def views(
+        self, values: Tensor, frames: Tensor, slices: Slices, present: Tensor | None = None
+    ) -> Tensor:
         """Make views of n particles, without CTF.
 
         Parameters
@@ -110,13 +112,15 @@ class DeformedGrid:
             Shape (n, N, 3, 4): where each particle takes what is near each frame, Å.
         slices
             The views and points that are meant.
+        present
+            Shape (n, N): how much of what is near each frame a particle has; all by default.
 
         Returns
         -------
-        Shape (n, P, 2), real and imaginary part: Σ_j v_j exp(−2πi k·R_i (x_j + u_ij) / (D p)).
+        Shape (n, P, 2), real and imaginary part: Σ_j p_ij v_j exp(−2πi k·R_i (x_j + u_ij) / (D p)).
         """
         band = self._find_band(slices.points)
-        seen = self._project(frames, slices.rotations, band)
+        seen = self._project(frames, slices.rotations, band, present)
         if self.device.type != "cpu":
             return self._views_plain(values, seen, band)
         out = values.new_empty(len(seen), len(band.index), 2)
@@ -129,13 +133,15 @@ class DeformedGrid:
             out[some] = _read_band(grids, band)[:, 0]
         return out
 
-    def adjoint(self, views: Tensor, frames: Tensor, slices: Slices) -> Tensor:
+    def adjoint(
+        self, views: Tensor, frames: Tensor, slices: Slices, present: Tensor | None = None
+    ) -> Tensor:
         """Sum over images what each voxel has to do with views (n, P, 2): shape (V,).
 
         The exact adjoint of `views`: ⟨views(v), y⟩ = ⟨v, adjoint(y)⟩.
         """
         band = self._find_band(slices.points)
-        seen = self._project(frames, slices.rotations, band)
+        seen = self._project(frames, slices.rotations, band, present)
         if self.device.type != "cpu":
             return self._adjoint_plain(views, seen, band)
         out = views.new_zeros(numba.get_num_threads(), len(self))
@@ -156,28 +162,32 @@ class DeformedGrid:
             self._band = (points, make_band(points))
         return self._band[1]
 
-    def _project(self, frames: Tensor, rotations: Tensor, band: Band) -> Tensor:
-        """Frames (n, N, 8): from a point of the reference to grid units of the view, two rows."""
+    def _project(
+        self, frames: Tensor, rotations: Tensor, band: Band, present: Tensor | None
+    ) -> Tensor:
+        """Frames (n, N, 9): from a point to grid units of the view, two rows; and shares."""
         to_grid = rotations[:, :2].to(self.device, self.dtype)
         to_grid = to_grid * (band.size / (self.box * self.pixel_size))
         seen = torch.einsum("nab,nmbc->nmac", to_grid, frames.to(self.device, self.dtype))
-        return seen.flatten(2)
+        there = seen.new_ones(seen.shape[:2]) if present is None else present.to(seen)
+        return torch.cat([seen.flatten(2), there[..., None]], dim=2)
 
     # -- plain torch twin ----------------------------------------------------------------------
 
-    def _place(self, seen: Tensor) -> Tensor:
-        """Positions (n, 2, V) in grid units."""
+    def _place(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (n, 2, V) in grid units, and shares (n, V)."""
         blended = torch.einsum("vk,nvkc->nvc", self.weights, seen[:, self.index.long()])
-        rows = blended.view(len(seen), -1, 2, 4)
+        rows = blended[..., :8].reshape(len(seen), -1, 2, 4)
         ones = torch.ones_like(self.points[:, :1])
         at = torch.einsum("nvac,vc->nav", rows, torch.cat([self.points, ones], dim=1))
-        return at.contiguous()
+        return at.contiguous(), blended[..., 8]
 
     def _views_plain(self, values: Tensor, seen: Tensor, band: Band) -> Tensor:
         """Give views as the kernels do, on any device, differentiable."""
-        weights = values.expand(1, 1, -1)
-        parts = torch.split(seen, self._plain_step)
-        made = [transform_plain(self._place(part), weights, band)[:, 0] for part in parts]
+        made = []
+        for part in torch.split(seen, self._plain_step):
+            at, share = self._place(part)
+            made.append(transform_plain(at, (values * share)[:, None], band)[:, 0])
         return torch.cat(made)
 
     def _adjoint_plain(self, views: Tensor, seen: Tensor, band: Band) -> Tensor:

@@ -22,13 +22,17 @@ from cryosway.volumes._splat_kernels import (
 
 
 @njit(inline="always")
-def _move(points, index, weights, frames, first, count, at_x, at_y):
-    """Put a block of voxels where the blended frames (N, 8), two rows of four, take them."""
+def _move(points, index, weights, frames, first, count, at, share):
+    """Put a block of voxels where the blended frames take them, and say what share is there.
+
+    frames (N, 9): two rows of four, from a point to where it is seen, and the frame's share.
+    """
     nearest = index.shape[1]
     zero = frames.dtype.type(0)
     for b in range(count):
         xx, xy, xz, x1 = zero, zero, zero, zero
         yx, yy, yz, y1 = zero, zero, zero, zero
+        there = zero
         for k in range(nearest):
             w = weights[first + b, k]
             f = frames[np.uintp(index[first + b, k])]
@@ -40,27 +44,30 @@ def _move(points, index, weights, frames, first, count, at_x, at_y):
             yy += w * f[5]
             yz += w * f[6]
             y1 += w * f[7]
+            there += w * f[8]
         px, py, pz = points[first + b, 0], points[first + b, 1], points[first + b, 2]
-        at_x[b] = xx * px + xy * py + xz * pz + x1
-        at_y[b] = yx * px + yy * py + yz * pz + y1
+        at[0, b] = xx * px + xy * py + xz * pz + x1
+        at[1, b] = yx * px + yy * py + yz * pz + y1
+        share[b] = there
 
 
 @njit(inline="always")
 def _make_room(dtype):
-    """Arrays for a block: positions, taps of both axes, offsets, first grid points."""
+    """Arrays for a block: positions, shares, taps of both axes, offsets, first grid points."""
     positions = np.zeros((2, _BLOCK), dtype)
+    share = np.empty(_BLOCK, dtype)
     taps = np.empty((2, TAPS, _BLOCK), dtype)
     offsets = np.zeros((2, _BLOCK), dtype)
     starts = np.zeros((2, _BLOCK), np.int32)
-    return positions, taps, offsets, starts
+    return positions, share, taps, offsets, starts
 
 
 @njit(parallel=True, fastmath=_FAST, error_model="numpy", cache=True, nogil=True)
 def spread_moved(points, index, weights, frames, values, table, grids):
     """Fill periodic grids with the voxels, each where its frames take it.
 
-    points (V, 3); index, weights (V, K); frames (n, N, 8), from a point to grid units; values (V,);
-    table (9, 6); grids (n, M, M), axes (y, x); all of one real dtype.
+    points (V, 3); index, weights (V, K); frames (n, N, 9), from a point to grid units, and shares;
+    values (V,); table (9, 6); grids (n, M, M), axes (y, x); all of one real dtype.
     """
     count, size = grids.shape[0], grids.shape[1]
     voxels = len(points)
@@ -68,15 +75,15 @@ def spread_moved(points, index, weights, frames, values, table, grids):
     for n in prange(count):
         # Columns past the end take what wraps around in x.
         padded = np.zeros(size * stride, table.dtype)
-        positions, taps, offsets, starts = _make_room(table.dtype)
+        positions, share, taps, offsets, starts = _make_room(table.dtype)
         for first in range(0, voxels, _BLOCK):
             here = min(_BLOCK, voxels - first)
-            _move(points, index, weights, frames[n], first, here, positions[0], positions[1])
+            _move(points, index, weights, frames[n], first, here, positions, share)
             for axis in range(2):
                 _locate(positions[axis], 0, here, size, starts[axis], offsets[axis])
                 _evaluate(table, offsets[axis], taps[axis])
             for b in range(here):
-                amount = values[first + b]
+                amount = values[first + b] * share[b]
                 for r in range(TAPS):
                     row = starts[1, b] + r
                     row = row - size if row >= size else row
@@ -93,17 +100,17 @@ def spread_moved(points, index, weights, frames, values, table, grids):
 def gather_moved(points, index, weights, frames, grids, table, out):
     """Add to each voxel what grids hold where its frames take it, summed over images: the adjoint.
 
-    out (T, V): T shares of the images are summed apart, in parallel; the others as in
+    out (T, V): T parts of the images are summed apart, in parallel; the others as in
     `spread_moved`.
     """
     count, size = grids.shape[0], grids.shape[1]
-    voxels, shares = len(points), len(out)
+    voxels, parts = len(points), len(out)
     stride = size + TAPS
     zero = table.dtype.type(0)
-    for share in prange(shares):
-        positions, taps, offsets, starts = _make_room(table.dtype)
+    for part in prange(parts):
+        positions, share, taps, offsets, starts = _make_room(table.dtype)
         padded = np.empty(size * stride, table.dtype)
-        for n in range(share, count, shares):
+        for n in range(part, count, parts):
             for y in range(size):
                 for x in range(size):
                     padded[y * stride + x] = grids[n, y, x]
@@ -111,7 +118,7 @@ def gather_moved(points, index, weights, frames, grids, table, out):
                     padded[y * stride + size + x] = grids[n, y, x]
             for first in range(0, voxels, _BLOCK):
                 here = min(_BLOCK, voxels - first)
-                _move(points, index, weights, frames[n], first, here, positions[0], positions[1])
+                _move(points, index, weights, frames[n], first, here, positions, share)
                 for axis in range(2):
                     _locate(positions[axis], 0, here, size, starts[axis], offsets[axis])
                     _evaluate(table, offsets[axis], taps[axis])
@@ -122,4 +129,4 @@ def gather_moved(points, index, weights, frames, grids, table, out):
                         row = row - size if row >= size else row
                         at = np.uintp(row * stride + starts[0, b])
                         total += taps[1, r, b] * _dot(padded, at, taps[0], b)
-                    out[share, first + b] += total
+                    out[part, first + b] += share[b] * total

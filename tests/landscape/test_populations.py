@@ -1,0 +1,241 @@
+"""Mixtures and densities of latents with errors: the truth behind them, and intervals that hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logsumexp
+
+from cryosway import CryoswayError
+from cryosway.landscape import (
+    LatentEvidence,
+    Mixture,
+    Populations,
+    choose_mixture,
+    cluster_by_density,
+    cover_cells,
+    deconvolve,
+    fit_mixture,
+    join_components,
+    measure_populations,
+    reweigh,
+    weigh_evidence,
+)
+from cryosway.landscape._mixture import _gather, class_blocks
+
+SHARES = np.array([0.6, 0.3, 0.1])
+CENTRES = np.array([[-4.0, 0.0], [0.0, 3.0], [4.0, 0.0]])
+
+
+def draw(n=2500, seed=0):
+    """Three states 0.4 wide, seen with errors of about 1, as posteriors under their prior."""
+    rng = np.random.default_rng(seed)
+    state = rng.choice(3, n, p=SHARES)
+    z = CENTRES[state] + 0.4 * rng.normal(size=(n, 2))
+    sd = np.exp(0.3 * rng.normal(size=(n, 2)))
+    prior = z.var(axis=0)
+    variance = 1 / (1 / sd**2 + 1 / prior)
+    means = variance * (z + sd * rng.normal(size=z.shape)) / sd**2
+    return means, variance, (np.zeros(2), np.diag(prior)), state
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    means, variance, prior, _ = draw()
+    return weigh_evidence(means, variance, prior)
+
+
+@pytest.fixture(scope="module")
+def mixture(evidence):
+    return choose_mixture(evidence, 5)
+
+
+def test_dividing_by_the_prior_undoes_it():
+    rng = np.random.default_rng(0)
+    covariance = np.array([[2.0, 0.6], [0.6, 1.0]])
+    outer, start = np.diag([9.0, 4.0]), np.array([1.0, -2.0])
+    seen = rng.normal(size=(50, 2)) * 3
+    posterior = np.linalg.inv(np.linalg.inv(covariance) + np.linalg.inv(outer))
+    means = (np.linalg.solve(covariance, seen.T) + np.linalg.solve(outer, start)[:, None]).T
+    means = means @ posterior.T
+    found = weigh_evidence(means, np.broadcast_to(posterior, (50, 2, 2)), (start, outer))
+    np.testing.assert_allclose(found.centres, seen, atol=1e-9)
+    np.testing.assert_allclose(found.covariances, covariance[None], atol=1e-9)
+
+
+def test_an_image_that_says_nothing_moves_nothing_far():
+    found = weigh_evidence(
+        np.zeros((3, 1)), np.full((3, 1), 4.0), (np.zeros(1), np.full((1, 1), 4.0))
+    )
+    assert np.isfinite(found.centres).all()
+    assert found.covariances.max() > 100
+
+
+def test_the_number_places_and_widths_of_states_are_found(mixture):
+    assert len(mixture) == 3
+    np.testing.assert_allclose(mixture.centres, CENTRES, atol=0.35)
+    assert np.sqrt(np.einsum("kdd->kd", mixture.covariances)).max() < 0.9, "not the errors' width"
+
+
+def test_intervals_hold(evidence, mixture):
+    intervals = measure_populations(mixture, evidence).intervals(0.99)
+    assert ((intervals[:, 0] < SHARES) & (intervals[:, 1] > SHARES)).all()
+    assert (intervals[:, 1] - intervals[:, 0]).max() < 0.12
+
+
+def test_errors_cost_certainty(evidence, mixture):
+    """Intervals are wider than those of particles that are surely of their states."""
+    found = measure_populations(mixture, evidence)
+    least = np.sqrt(SHARES * (1 - SHARES) / len(evidence))
+    assert (np.sqrt(np.diag(found.covariance)) > 1.02 * least).all()
+
+
+def test_a_step_of_the_kernel_is_that_of_plain_sums(evidence, mixture):
+    blurred = mixture.covariances + evidence.covariances[:, None]
+    n, s, q, total = _gather(mixture, evidence, blurred)
+    again = 0.0
+    for number, (rows, error) in enumerate(class_blocks(evidence)):
+        points = evidence.centres[rows]
+        scores = mixture.log_densities(points, error)
+        again += logsumexp(scores, axis=1).sum()
+        r = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+        away = points[:, None] - mixture.centres
+        np.testing.assert_allclose(n[number], r.sum(0), atol=1e-6)
+        np.testing.assert_allclose(s[number], np.einsum("nk,nkd->kd", r, away), atol=1e-6)
+        np.testing.assert_allclose(
+            q[number], np.einsum("nk,nkd,nke->kde", r, away, away), atol=1e-6
+        )
+    assert total == pytest.approx(again)
+
+
+def test_without_errors_it_is_the_mixture_of_sklearn():
+    from sklearn.mixture import GaussianMixture
+
+    rng = np.random.default_rng(1)
+    points = np.concatenate([rng.normal(size=(600, 2)), [6, 0] + rng.normal(size=(200, 2)) * 0.5])
+    nothing = LatentEvidence(
+        points, np.zeros(800, int), np.full((1, 2, 2), 0.0) + 1e-10 * np.eye(2)
+    )
+    ours = fit_mixture(nothing, 2)
+    theirs = GaussianMixture(2, random_state=0, tol=1e-8).fit(points)
+    order = theirs.means_[:, 0].argsort()
+    np.testing.assert_allclose(ours.shares, theirs.weights_[order], atol=2e-3)
+    np.testing.assert_allclose(ours.centres, theirs.means_[order], atol=5e-3)
+    np.testing.assert_allclose(ours.covariances, theirs.covariances_[order], atol=2e-2)
+
+
+def test_held_out_likelihood_finds_the_number_too(evidence):
+    halves = np.arange(len(evidence)) % 2 == 0
+    assert len(choose_mixture(evidence, 4, halves=halves)) in (3, 4)
+
+
+def test_a_bent_landscape_is_one_state():
+    turn = np.linspace(0.3, np.pi - 0.3, 6)
+    centres = 5 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    along = np.stack([-np.sin(turn), np.cos(turn)], axis=1)
+    covariances = 0.1 * np.eye(2) + 1.2 * along[:, :, None] * along[:, None]
+    bent = Mixture(np.full(6, 1 / 6), centres, covariances)
+    assert join_components(bent).tolist() == [0] * 6
+    apart = Mixture(np.full(2, 0.5), np.array([[0.0, 0], [4.0, 0]]), np.array([np.eye(2)] * 2))
+    assert join_components(apart).tolist() == [0, 1]
+    assert join_components(apart, barrier=3.0).tolist() == [0, 0]
+
+
+def test_joining_adds_shares_and_their_errors():
+    covariance = np.array([[4.0, -3.0, -1.0], [-3.0, 5.0, -2.0], [-1.0, -2.0, 3.0]]) * 1e-4
+    joined = Populations(SHARES, covariance).join(np.array([0, 1, 0]))
+    np.testing.assert_allclose(joined.shares, [0.7, 0.3])
+    np.testing.assert_allclose(joined.covariance, [[5e-4, -5e-4], [-5e-4, 5e-4]], atol=1e-12)
+    everything = Populations(SHARES, covariance).join(np.zeros(3, int))
+    np.testing.assert_allclose(everything.intervals(), [[1.0, 1.0]], atol=1e-6)
+
+
+def test_free_energies_are_of_shares():
+    found = Populations(SHARES, np.diag([1e-4] * 3))
+    energy, ends = found.free_energies()
+    np.testing.assert_allclose(energy, -np.log(SHARES / 0.6))
+    assert (ends[1:, 0] < energy[1:]).all() and (ends[0] == 0).all()
+
+
+def test_weights_undo_a_bias(evidence, mixture):
+    """State 1 seen three times too often: weights of a third give its share back."""
+    state = draw()[3]
+    rows = np.concatenate([np.arange(len(state)), np.repeat(np.flatnonzero(state == 0), 2)])
+    weights = np.where(state[rows] == 0, 1 / 3, 1.0)
+    biased = evidence.take(rows)
+    assert reweigh(mixture, biased).shares[0] > 0.75
+    weighed = reweigh(mixture, biased, weights)
+    np.testing.assert_allclose(weighed.shares, mixture.shares, atol=0.01)
+    wide = measure_populations(weighed, biased, weights).intervals()
+    assert (wide[:, 0] < SHARES + 0.03).all() and (wide[:, 1] > SHARES - 0.03).all()
+
+
+def test_a_density_is_freed_of_errors():
+    rng = np.random.default_rng(2)
+    z = np.where(rng.random(4000) < 0.7, -2.0, 2.0) + 0.5 * rng.normal(size=4000)
+    sd = np.full((4000, 1), 1.2)
+    found = deconvolve(weigh_evidence((z[:, None] + sd * rng.normal(size=sd.shape)), sd**2))
+    axis = found.axes[0]
+    share, low, high = found.population(cover_cells(axis, -np.inf, 0.0))
+    assert low < 0.7 < high and high - low < 0.1 and low < share < high
+    energy, least, most = found.free_energy()
+    barrier = np.interp(0.0, axis, energy)
+    assert barrier > 2.0, "the errors alone leave a barrier of less than 1 kT"
+    assert (least <= most).all() and np.interp(-2.0, axis, energy) < 0.3
+    assert found.left_out < 40
+
+
+def test_half_a_million_particles_leave_no_ripples():
+    """A start far from the answer must not send the penalty's weight to nothing."""
+    rng = np.random.default_rng(5)
+    z = np.where(rng.random(500_000) < 0.15, 5.0, 6 * np.sin(3 * rng.random(500_000)) - 3)
+    sd = np.exp(0.3 * rng.normal(size=(500_000, 1)))
+    seen = (z + 0.4 * rng.normal(size=500_000))[:, None] + sd * rng.normal(size=sd.shape)
+    found = deconvolve(weigh_evidence(seen, sd**2, classes=8))
+    truth = np.histogram(z, np.linspace(-7, 7, 15))[0] / 500_000
+    edges = np.linspace(-7, 7, 15)
+    shares = [found.population(cover_cells(found.axes[0], low, low + 1))[0] for low in edges[:-1]]
+    assert np.abs(np.array(shares) - truth).sum() < 0.6, "as far as 0.4 of blur moves them"
+    energy, low, high = found.free_energy()
+    inside = energy < 3
+    assert (low[inside] <= energy[inside]).all() and (energy[inside] <= high[inside]).all()
+    assert (high - low)[inside].max() < 1.0
+
+
+def test_a_plane_is_that_of_its_directions():
+    means, variance, prior, _ = draw()
+    found = deconvolve(weigh_evidence(means, variance, prior, classes=3))
+    assert found.shares.sum() == pytest.approx(1)
+    x, y = np.meshgrid(*found.axes, indexing="ij")
+    for share, centre in zip(SHARES, CENTRES, strict=True):
+        near = np.hypot(x - centre[0], y - centre[1]) < 2.2
+        assert found.population(near)[0] == pytest.approx(share, abs=0.06)
+
+
+def test_three_coordinates_are_too_many():
+    with pytest.raises(CryoswayError, match="of one or two coordinates, not of 3"):
+        deconvolve(LatentEvidence(np.zeros((4, 3)), np.zeros(4, int), np.eye(3)[None]))
+
+
+@given(st.floats(-3, 3), st.floats(0, 3))
+def test_parts_of_an_axis_add_up(low, width):
+    axis = np.linspace(-5, 5, 41)
+    parts = [cover_cells(axis, *ends).sum() for ends in
+             ((-np.inf, low), (low, low + width), (low + width, np.inf))]  # fmt: skip
+    assert sum(parts) == pytest.approx(41)
+
+
+def test_clusters_of_any_shape_are_found_by_density():
+    rng = np.random.default_rng(3)
+    turn = rng.uniform(0, np.pi, 1500)
+    moons = np.where((np.arange(1500) % 2 == 0)[:, None],
+                     np.stack([np.cos(turn), np.sin(turn)], 1),
+                     np.stack([1 - np.cos(turn), 0.3 - np.sin(turn)], 1))  # fmt: skip
+    points = moons + 0.06 * rng.normal(size=moons.shape)
+    for most in (2000, 700):
+        found = cluster_by_density(points, fit_at_most=most)
+        assert found.max() == 2
+        for part in (0, 1):
+            numbers = found[part::2]
+            assert (numbers == np.bincount(numbers).argmax()).mean() > 0.95
+    assert (cluster_by_density(points[:8]) == 1).all()
