@@ -117,6 +117,8 @@ NEURAL_SNR = 0.05
 def _name_neural(name: str, snr: float) -> str:
     """Name of a set, with its SNR where it is not the usual one."""
     return name if snr == NEURAL_SNR else f"{name}_snr{snr:g}"
+
+
 ASSEMBLY_PIXEL_SIZE = 5.0
 HINGE_PIXEL_SIZE = 4.5
 

@@ -54,6 +54,7 @@ Halves = tuple[Volume, Volume]
 Frames = Callable[[Rows], torch.Tensor]
 
 SLICES = "deformed_slices.png"
+MOVED = "moved, half-set models"
 COMPARED = {
     "none": "solver, no motion",
     "all": "moved, model of all images",
@@ -157,7 +158,7 @@ def score(halves: Halves, truth: Volume, regions: dict[str, Volume]) -> dict[str
 def draw(folder: Path, maps: dict[str, Volume], scores: dict[str, Any], truth: Volume) -> None:
     """Write pictures: slices through the maps, and the FSC to the truth of each domain."""
     scaled = {"truth": truth / truth.std()}
-    scaled |= {name: volume / volume.std() for name, volume in maps.items()}
+    scaled |= {name: maps[name] / maps[name].std() for name in ("consensus", MOVED)}
     (folder / SLICES).write_bytes(figure_png(plot_slices(scaled, PIXEL_SIZE)))
     frequency = np.arange(len(truth) // 2) / (len(truth) * PIXEL_SIZE)
     for region in REGIONS:
@@ -212,7 +213,7 @@ def main() -> None:
     true = path.residues[made.truth()["state"].to_numpy(np.int64)]
     halves = {
         "consensus": read_halves(made_by_job, "unmoved"),
-        "moved, half-set models": read_halves(made_by_job, "mean"),
+        MOVED: read_halves(made_by_job, "mean"),
     }
     compared, residuals = solve_all(problem, true, arguments.compare)
     halves |= compared

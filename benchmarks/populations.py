@@ -40,7 +40,7 @@ from cryosway.landscape import (
 from cryosway.methods._populations import read_evidence
 
 Array = np.ndarray
-STATES = ((3, 2, 30), (5, 2, 20), (8, 2, 14), (12, 3, 8), (16, 3, 6))  # states, axes, tables
+STATES = ((3, 2, 80), (5, 2, 20), (8, 2, 14), (12, 3, 8), (16, 3, 6))  # states, axes, tables
 ERRORS = (0.4, 0.7, 1.1)  # of the continuous coordinate, whose basins are 5 apart
 PARTICLES = 5000
 REACH = 1.645
@@ -217,7 +217,7 @@ def main() -> None:
         print(name, {key: round(value, 3) for key, value in known[name].items()}, flush=True)
     found = {"particles": PARTICLES, "cases": known}
     if arguments.job and arguments.truth:
-        found["images"] = try_images(arguments.job, arguments.truth)
+        found["images"] = {arguments.job.name: try_images(arguments.job, arguments.truth)}
     write_result(arguments.results, "populations", found)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from _datasets import find_data
 from _measure import make_parser, parse_options, write_result
 
-from cryosway.engine import read_json
+from cryosway.engine import read_json, train
 from cryosway.methods import _structural
 from cryosway.protein import read_structure, write_structure
 from cryosway.simulate import SimulatedSet, simulate
@@ -72,18 +72,18 @@ class _Measured(Exception):  # noqa: N818
 def measure(made: SimulatedSet, model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the method for one pass over the images, and note when training begins."""
     noted = dict[str, float]()
-    plain, begun = _structural.train, time.process_time()
+    begun = time.process_time()
 
-    def train(*given: Any, **more: Any) -> Any:
+    def train_and_stop(*given: Any, **more: Any) -> None:
         before = time.process_time()
         noted["startup_cpu_s"] = _IMPORTED + before - begun
         noted["startup_memory_mb"] = peak_memory_mb()
-        plain(*given, **more)
+        train(*given, **more)
         noted["training_cpu_s"] = time.process_time() - before
         raise _Measured
 
     out = arguments.cache / "jobs" / made.path.name
-    with mock.patch.object(_structural, "train", train), contextlib.suppress(_Measured):
+    with mock.patch.object(_structural, "train", train_and_stop), contextlib.suppress(_Measured):
         _structural.structural(
             made.particles,
             out,

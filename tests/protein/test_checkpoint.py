@@ -50,6 +50,15 @@ def test_rotary_frequencies_are_those_of_the_file(tmp_path, write_language_check
     assert float(frequencies[0]) == pytest.approx(0.9)
 
 
+def test_absent_rotary_frequencies_follow_from_the_configuration(
+    tmp_path, write_language_checkpoint
+):
+    whole = open_network(write_language_checkpoint(tmp_path / "whole"))
+    absent = ("esm.rotary_embeddings.inv_freq",)
+    bare = open_network(write_language_checkpoint(tmp_path / "bare", leave_out=absent))
+    assert torch.equal(logits_of(whole), logits_of(bare))
+
+
 def test_missing_tensors_are_named(tmp_path, write_language_checkpoint):
     absent = "esm.encoder.layer.1.intermediate.dense.weight"
     folder = write_language_checkpoint(tmp_path / "c", leave_out=(absent,))

@@ -20,7 +20,7 @@ from cryosway.inference import (
 )
 from cryosway.methods._density_data import DensityData
 from cryosway.methods._density_motions import HalfMotions, ParticleFrames
-from cryosway.methods._density_regions import find_moving, mask_region, mask_state
+from cryosway.methods._density_regions import find_moving, mask_model, mask_region
 from cryosway.methods._density_results import HalfMaps, MovedResult, write_moved
 from cryosway.methods._density_state import State, find_state
 from cryosway.methods._options import DensityOptions
@@ -80,7 +80,7 @@ class DeformedRun:
             beads = data.model.beads(state.latent[None])[0].double().numpy()
         mask = load_mask(self.options.mask, data.data.box, size)
         if mask is None:
-            mask = mask_state(coarse, beads, data.mask, size)
+            mask = mask_model(coarse, beads, data.mask, size)
         self.job.decide("state", state.label, "all particles are moved to it before averaging")
         return _Canonical(state, beads, mask)
 

@@ -20,7 +20,7 @@ from cryosway.inference import (
 )
 from cryosway.landscape import choose_cluster_count, cluster_particles, fit_principal_axes
 from cryosway.methods._density_data import DensityData, tell_missing
-from cryosway.methods._density_regions import find_moving, mask_around, mask_state
+from cryosway.methods._density_regions import find_moving, mask_around, mask_model
 from cryosway.methods._density_results import HalfMaps, fsc_entry
 from cryosway.methods._job_files import VolumeIndex, write_curves
 from cryosway.methods._linear_model import KernelDecoder, LinearModel, save_posterior
@@ -83,7 +83,7 @@ class KernelRun:
             return mask
         mask = self.data.mask
         for beads in self._beads_at(centres):
-            mask = mask_state(self.data.model.coarse, beads, mask, size)
+            mask = mask_model(self.data.model.coarse, beads, mask, size)
         return mask
 
     def _beads_at(self, centres: list[_Centre]) -> FloatArray:

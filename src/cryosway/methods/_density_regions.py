@@ -59,7 +59,7 @@ def mask_around(points: FloatArray, box: int, pixel_size: float) -> Tensor:
     return torch.from_numpy(soften_mask(inside, _GROW / pixel_size, _EDGE / pixel_size))
 
 
-def mask_state(model: CoarseModel, beads: FloatArray, solvent: Tensor, pixel_size: float) -> Tensor:
+def mask_model(model: CoarseModel, beads: FloatArray, solvent: Tensor, pixel_size: float) -> Tensor:
     """Make the mask of a state: the solvent mask of the consensus, and about the moved model."""
     atoms = model.rebuild(beads, clean=False)
     return torch.maximum(solvent, mask_around(atoms, solvent.shape[-1], pixel_size))

@@ -60,6 +60,11 @@ class Stage:
         return self._read("landscape.json", {})
 
     @cached_property
+    def states(self) -> dict[str, Any]:
+        """``states.json``: states, populations, free energies."""
+        return self._read("states.json", {})
+
+    @cached_property
     def motions(self) -> dict[str, Any]:
         """``motions.json``: rigid domains and how they move."""
         return self._read("motions.json", {})

@@ -11,6 +11,7 @@ import pandas as pd
 from cryosway.engine import format_duration
 from cryosway.report._acquisition import plot_defocus, plot_shifts
 from cryosway.report._contents import Contents, Stage
+from cryosway.report._free_energy import plot_free_energy, plot_state_populations
 from cryosway.report._html import code, facts, figure, folded, heading, paragraph, section, table
 from cryosway.report._latent import (
     latent_columns,
@@ -204,10 +205,24 @@ def _show_landscape(contents: Contents, pictures: Pictures) -> Iterator[str]:
         yield figure(pictures.save("umap", plot_embedding(particles)),
                      "UMAP embedding of all latent dimensions: neighbours stay neighbours, but "
                      "distances and densities are not to be read as such.")  # fmt: skip
+    yield from _show_states(contents.main, pictures)
     if "cluster" in particles and particles["cluster"].nunique() > 1:
         yield figure(pictures.save("populations", plot_populations(particles)),
                      "Particles per cluster. The clusters cut the landscape into pieces for "
                      "viewing; their number is a choice, not a finding.")  # fmt: skip
+
+
+def _show_states(stage: Stage, pictures: Pictures) -> Iterator[str]:
+    found = stage.states
+    if not found:
+        return
+    yield figure(pictures.save("free_energy", plot_free_energy(found)),
+                 "Free energy −kT ln p of the molecules, without the errors of the particles; "
+                 "bands hold the truth in 90 % of cases; a contour is 1 kT.")  # fmt: skip
+    if len(found["states"]) > 1:
+        yield figure(pictures.save("states", plot_state_populations(found)),
+                     "Population of every state with its 90 % interval; as if views were even; and "
+                     "as plain counting has it.")  # fmt: skip
 
 
 def _paths_in_plane(stage: Stage, particles: pd.DataFrame) -> dict[str, np.ndarray]:

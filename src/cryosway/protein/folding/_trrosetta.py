@@ -5,9 +5,8 @@ distances make the restraints, and the backbone's confidences too:
 
 - pLDDT of a residue is what its distances to others in the model would score under their predicted
   distributions: the expected lDDT, times 100;
-- PAE of a pair is the root mean square difference of its predicted distance from the model's, of
-  pairs beyond 20 Å, whose distance is not predicted, that along the surest path of others between
-  them.
+- PAE of a pair is the root mean square difference of its predicted distance from the model's; of
+  pairs beyond 20 Å, whose distance is not predicted, the sum along the surest path between them.
 """
 
 from collections.abc import Sequence
@@ -35,7 +34,8 @@ from cryosway.protein.prediction import Prediction
 
 FloatArray = NDArray[np.float64]
 
-_UNKNOWN_ERROR = 32.0  # Å
+_UNKNOWN_ERROR, _LEAST = 32.0, 0.01  # Å
+_SURE = 0.5  # probability to be beyond 20 Å up to which a distance counts as predicted
 
 
 @final
@@ -120,9 +120,12 @@ def judge_model(pairs: PairDistributions, backbone: FloatArray) -> tuple[FloatAr
     expected = (share[..., 1:] * kept).sum(-1)
     near = (apart < LDDT_RADIUS) & ~np.eye(len(apart), dtype=bool)
     plddt = 100 * (expected * near).sum(-1) / np.maximum(near.sum(-1), 1)
-    square = (share[..., 1:] * off**2).sum(-1) + share[..., 0] * _UNKNOWN_ERROR**2
-    np.fill_diagonal(square, 0)
-    pae = np.minimum(np.sqrt(shortest_path(square, directed=False)), _UNKNOWN_ERROR)
+    near_enough = np.maximum(1 - share[..., 0], 1e-6)
+    error = np.sqrt((share[..., 1:] * off**2).sum(-1) / near_enough)
+    known = (share[..., 0] < _SURE) & ~np.eye(len(apart), dtype=bool)
+    # Errors along a path add up: turns of the parts between them are not known.
+    along = shortest_path(np.where(known, np.maximum(error, _LEAST), 0), directed=False)
+    pae = np.minimum(np.where(known, error, along), _UNKNOWN_ERROR)
     return plddt, pae
 
 
