@@ -26,9 +26,7 @@ Source = Literal[
 ]
 
 #: Groups of commands, as in ``cryosway protein dock``: the first word and its line of help.
-GROUPS = {
-    "protein": "Models and sequences: dock, compare, fold, search, embed, score, train."
-}
+GROUPS = {"protein": "Models and sequences: dock, compare, fold, search, embed, score, train."}
 
 
 @dataclass(frozen=True)

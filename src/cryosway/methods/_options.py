@@ -225,7 +225,9 @@ class StructuralOptions(Options):
         "from; default: motion along normal modes",
     )
     modes: int = Field(24, ge=1, description="normal modes to start from")
-    rounds: int = Field(2, ge=1, description="times that motion along normal modes is found")
+    rounds: int = Field(
+        2, ge=1, description="linearisations with all normal modes, after some with fewer"
+    )
     confidence: Confidence = CONFIDENCE
     elastic_keep: float = Field(
         0.99, gt=0, le=1, description="part of the elastic network that is kept"
