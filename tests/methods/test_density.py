@@ -14,7 +14,7 @@ from cryosway.methods import _density_deformed
 from cryosway.methods._density import density
 from cryosway.methods._density_data import DensityData
 from cryosway.methods._density_motions import HalfMotions, Motions, ParticleFrames
-from cryosway.methods._density_regions import find_moving, mask_around, mask_region, mask_state
+from cryosway.methods._density_regions import find_moving, mask_around, mask_region, mask_model
 from cryosway.methods._density_state import find_state
 from cryosway.methods._structural_composition import Composition
 from cryosway.methods._structural_groups import BeadGroups
@@ -215,7 +215,7 @@ def test_region_is_what_moves(job):
     region = find_moving(motion)
     assert region.chosen.sum() == round(len(coarse) / 4)
     assert motion[region.chosen].min() > motion[~region.chosen].max()
-    mask = mask_state(coarse, coarse.coordinates, data.mask, PIXEL)
+    mask = mask_model(coarse, coarse.coordinates, data.mask, PIXEL)
     part = mask_region(coarse, coarse.coordinates, region, mask, PIXEL)
     assert (mask >= data.mask).all()
     assert 0.05 < float(part.sum() / mask.sum()) < 0.7
