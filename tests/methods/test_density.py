@@ -14,7 +14,7 @@ from cryosway.methods import _density_deformed
 from cryosway.methods._density import density
 from cryosway.methods._density_data import DensityData
 from cryosway.methods._density_motions import HalfMotions, Motions, ParticleFrames
-from cryosway.methods._density_regions import find_moving, mask_around, mask_region, mask_model
+from cryosway.methods._density_regions import find_moving, mask_around, mask_model, mask_region
 from cryosway.methods._density_state import find_state
 from cryosway.methods._structural_composition import Composition
 from cryosway.methods._structural_groups import BeadGroups
