@@ -196,7 +196,7 @@ class StructuralOptions(Options):
 
     model: Path = Field(description="atomic model that lies in the consensus map: mmCIF or PDB")
     latent_dim: int = Field(3, ge=1, description="numbers that describe a particle's conformation")
-    epochs: int = Field(24, ge=1, description="passes over the particles")
+    epochs: int = Field(18, ge=1, description="passes over the particles")
     batch_size: int = Field(32, ge=1, description="particles per step")
     learning_rate: float = Field(1e-2, gt=0, description="of the decoder, at its peak")
     latent: Literal["table", "encoder"] = Field(
