@@ -35,6 +35,7 @@ from cryosway.methods._audit_words import describe_audit, tabulate_regions
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._density_data import require_structural
 from cryosway.methods._density_regions import mask_around
+from cryosway.methods._held_out import choose_rows
 from cryosway.methods._options import AuditOptions
 from cryosway.methods._shared_choices import fingerprint_file
 from cryosway.methods._structural_halves import Fitted, average_beads, open_halves
@@ -124,9 +125,8 @@ class Audit:
         self.job, self.options, self.device = job, options, device
         self.fitted = Fitted.open(structural.path)
         count = len(self.fitted.data)
-        order = np.random.default_rng(options.seed).permutation(count)
-        self.rows: Rows = np.sort(order[: options.particles])
-        self.judged: Rows = np.sort(order[:_JUDGED])
+        self.rows = choose_rows(count, options.particles, options.seed)
+        self.judged = choose_rows(count, _JUDGED, options.seed)
         self.noise: NoiseModel = read_noise(structural.path, self.fitted.data.box)
 
     def run(self) -> None:

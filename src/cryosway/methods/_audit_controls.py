@@ -17,6 +17,8 @@ from cryosway.engine import JobFolder
 from cryosway.inference import NoiseModel
 from cryosway.jobs import Job
 from cryosway.methods._audit_regions import Regions, remove_region, turn_region
+from cryosway.methods._held_out import choose_rows
+from cryosway.methods._motion_analysis import Spread
 from cryosway.methods._options import AuditOptions, StructuralOptions
 from cryosway.methods._structural import fit_structural
 from cryosway.methods._structural_halves import (
@@ -26,7 +28,6 @@ from cryosway.methods._structural_halves import (
     run_inner_fit,
 )
 from cryosway.methods._structural_model import REFERENCE_NAME, StructuralModel
-from cryosway.methods._structural_residues import measure_motion
 from cryosway.optics import half_plane_frequencies
 from cryosway.particles import Particles, StackWriter
 from cryosway.protein import AtomTable, fit_rigid_motions, write_structure
@@ -148,17 +149,18 @@ def measure_made_up(job: Job) -> dict[str, float]:
     """
     model = StructuralModel.load(job.path)
     reference = model.deformation.reference.double().numpy()
-    motion = measure_motion(model, job.latents)
+    spread = Spread(len(reference))
     posed, bent = [], []
     for part in np.array_split(job.latents, max(1, len(job.latents) // _BATCH)):
         x = model.beads(part).double().numpy()
+        spread.add(x - reference)
         placed = fit_rigid_motions(reference, x).undo(x)
         posed.append(np.sqrt(((x - reference) ** 2).sum(-1).mean(-1)))
         bent.append(np.sqrt(((placed - reference) ** 2).sum(-1).mean(-1)))
     return {
         "displacement_angstrom": float(np.concatenate(posed).mean()),
         "bent_angstrom": float(np.concatenate(bent).mean()),
-        "motion_angstrom": float(np.sqrt(np.mean(motion**2))),
+        "motion_angstrom": float(np.sqrt(np.mean(spread.rms() ** 2))),
     }
 
 
@@ -215,8 +217,7 @@ def measure_turned(control: Job, fitted: Fitted, rows: Rows, members: IndexArray
 def sample_ensemble(fitted: Fitted, most: int, seed: int) -> FloatArray:
     """Beads (M, N, 3), Å, of particles chosen at random."""
     latents = fitted.job.latents
-    chosen = np.random.default_rng(seed).permutation(len(latents))[:most]
-    return fitted.model.beads(latents[np.sort(chosen)]).double().numpy()
+    return fitted.model.beads(latents[choose_rows(len(latents), most, seed)]).double().numpy()
 
 
 def name_regions(regions: Regions) -> list[str]:

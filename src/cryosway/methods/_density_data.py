@@ -15,10 +15,9 @@ from cryosway.inference import GaussianPosterior, ImageSource, NoiseModel
 from cryosway.jobs import Job
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._fit_input import FitInput
-from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.methods._nearby_maps import table_posterior
 from cryosway.methods._structural_model import StructuralModel
-from cryosway.particles import read_map, read_particles
+from cryosway.particles import read_map
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -58,12 +57,9 @@ class DensityData:
             When it is another job, or not finished.
         """
         structural = require_structural(job)
-        table = structural.particles
-        half = torch.from_numpy(table["half"].to_numpy(np.int64) - 1)
-        particles = read_particles(structural.path / PARTICLES_NAME, accept_defaults=True)
-        data = FitInput(particles, table["sign"].to_numpy(np.int8), half)
+        data = FitInput.read(structural)
         mask = torch.from_numpy(read_map(structural.path / "volumes" / "mask.mrc")[0].copy())
-        return cls(structural, data, read_noise(structural.path, particles.box), mask,
+        return cls(structural, data, read_noise(structural.path, data.box), mask,
                    table_posterior(structural))  # fmt: skip
 
     @cached_property

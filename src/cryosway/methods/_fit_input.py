@@ -11,10 +11,11 @@ from torch import Tensor
 
 from cryosway.engine import JobFolder, write_table
 from cryosway.inference import Consensus, ImageSource, split_halves
+from cryosway.jobs import Job
 from cryosway.methods._consensus import write_consensus_curves, write_mean
 from cryosway.methods._job_files import PARTICLES_NAME, VolumeIndex, particles_table
 from cryosway.methods._shared_choices import choose_contrast, warn_of_window
-from cryosway.particles import Particles
+from cryosway.particles import Particles, read_particles
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,6 +45,13 @@ class FitInput:
         sign = choose_contrast(job, particles)
         warn_of_window(particles)
         return cls(particles, sign, split_halves(len(particles), particles.half_sets, seed))
+
+    @classmethod
+    def read(cls, job: Job) -> "FitInput":
+        """Read what a fit has written of its particles: in the poses that it used, or refined."""
+        particles = read_particles(job.path / PARTICLES_NAME, accept_defaults=True)
+        half = torch.from_numpy(job.particles["half"].to_numpy(np.int64) - 1)
+        return cls(particles, job.particles["sign"].to_numpy(np.int8), half)
 
     def __len__(self) -> int:
         return len(self.particles)

@@ -12,10 +12,14 @@ Rows = npt.NDArray[np.int64]
 _SURE = 3.0  # standard errors
 
 
+def choose_rows(count: int, most: int, seed: int) -> Rows:
+    """Choose at most `most` of `count` rows at random, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
+
+
 def choose_held_out(count: int, share: float, seed: int) -> Rows:
     """Choose the rows of a share of `count` particles that are not trained on, in order."""
-    order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[: round(share * count)])
+    return choose_rows(count, round(share * count), seed)
 
 
 @final
@@ -48,3 +52,9 @@ class Gain:
     def worse(self) -> bool:
         """Whether the first is surely the worse one."""
         return self.difference < -_SURE * self.standard_error
+
+    def judge(self, better: str, worse: str, neither: str = "undecided") -> str:
+        """Give the word for what the comparison says."""
+        if self.better:
+            return better
+        return worse if self.worse else neither

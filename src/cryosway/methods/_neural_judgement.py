@@ -75,8 +75,7 @@ class Judgement:
         described: dict[str, Any] = dict(vars(self))
         if self.difference is not None and self.standard_error is not None:
             gain = Gain(self.difference, self.standard_error)
-            verdict = "linear" if gain.worse else "undecided"
-            described["better"] = "network" if gain.better else verdict
+            described["better"] = gain.judge("network", "linear")
         return described
 
 

@@ -33,6 +33,7 @@ from cryosway.methods._options import StructuralOptions
 from cryosway.methods._run_method import run_method
 from cryosway.methods._shared_choices import ParticlesLike
 from cryosway.methods._structural_held_out import HeldOut
+from cryosway.methods._structural_latents import COARSE, CONTRAST_SD
 from cryosway.methods._structural_model import make_deformation
 from cryosway.methods._structural_model import open_decoder as open_decoder
 from cryosway.methods._structural_occupancy import COMPOSITION
@@ -63,8 +64,6 @@ from cryosway.particles import Particles
 from cryosway.protein import CoarseModel, coarse_grain, read_structure
 from cryosway.volumes import DeformationSpec, nearest_seeds
 
-_COARSE = 10.5  # Å: shells in which large motions are looked for first
-_CONTRAST_SD = 0.1
 _ENCODER_BOX = 64
 _WARMUP_STEPS = 20
 _TENTH = 10.0  # Å of position that part beads into segments as 1 Å of motion does
@@ -194,7 +193,7 @@ class StructuralFit:
     @property
     def _first_band(self) -> int:
         """Fourier pixels of the shells in which motion is looked for first."""
-        return round(self.data.box * self.data.pixel_size / _COARSE)
+        return round(self.data.box * self.data.pixel_size / COARSE)
 
     def _place_model(self, consensus: Consensus) -> CoarseModel:
         """Read the model, and refuse it where it does not lie in the consensus."""
@@ -269,7 +268,7 @@ class StructuralFit:
 
     @property
     def _contrast_sd(self) -> float:
-        return _CONTRAST_SD if self.options.contrast else 0.0
+        return CONTRAST_SD if self.options.contrast else 0.0
 
     def _make_step(
         self,

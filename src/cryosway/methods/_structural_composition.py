@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from cryosway.inference import list_compositions, mix_compositions, weigh_compositions
-from cryosway.methods._structural_groups import BeadGroups
+from cryosway.methods._structural_groups import BeadGroups, spread_groups
 from cryosway.methods._structural_views import BeadViews
 from cryosway.volumes import AtomicModel, Slices
 
 _PRIOR_IMAGES = 1.0  # of each composition, so that none is ruled out for ever
-_LEAST_SHARE = 1e-6
+LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +108,7 @@ class Composition(nn.Module):
 
     def spread(self, present: Tensor) -> Tensor:
         """Give factors (n, N) of the beads, of those (n, G) of the groups."""
-        always = present.new_ones(len(present), 1)
-        return torch.cat([always, present], dim=1)[:, self._part]
+        return spread_groups(self._part, present)
 
     def see(
         self, views: BeadViews, slices: Slices, beads: Tensor, rotations: Tensor | None = None
@@ -129,7 +128,7 @@ class Composition(nn.Module):
         """Explain images by bare views (n, parts, P, 2), on the scale `gain` (P,) of the images."""
         gram = measure_gram(bare, slices, gain)
         evidence, contrasts = weigh_compositions(gram, self.table, contrast_sd)
-        likelihood, found = mix_compositions(evidence, self.shares.clamp(min=_LEAST_SHARE).log())
+        likelihood, found = mix_compositions(evidence, self.shares.clamp(min=LEAST_SHARE).log())
         occupancy = found @ self.table
         return CompositionFit(
             likelihood, (found * contrasts).sum(1), found, occupancy[:, self.variable]

@@ -23,6 +23,7 @@ import torch
 
 from cryosway.engine import JobFolder
 from cryosway.inference import ImageSource
+from cryosway.methods._held_out import choose_rows
 from cryosway.methods._structural_halves import Fitted, HalfModel
 from cryosway.methods._structural_latents import ModelViews, infer_rows
 from cryosway.methods._structural_model import StructuralModel
@@ -103,7 +104,7 @@ def compare_halves(
         Of what is drawn.
     """
     images = fitted.data.open_source(device)
-    judged = [_choose(half.rows, seed) for half in reversed(halves)]
+    judged = [half.rows[choose_rows(len(half.rows), _JUDGED, seed)] for half in reversed(halves)]
     total = len(images) + sum(map(len, judged))
     with job.progress(total, "half-set models on each other's images") as progress:
         placed = [_place_all(half, images, progress.advance) for half in halves]
@@ -112,11 +113,6 @@ def compare_halves(
             for half, rows in zip(halves, judged, strict=True)
         ]
     return HalfSets(*_measure_spread(fitted, halves, placed), join_unseen(parts))
-
-
-def _choose(rows: Rows, seed: int) -> Rows:
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:_JUDGED]
-    return rows[np.sort(chosen)]
 
 
 def _judge(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from cryosway._errors import CryoswayError
 from cryosway.methods._options import StructuralOptions
@@ -48,6 +50,12 @@ class BeadGroups:
         if "_" in name:
             return f"the group {name}"
         return f"chain {name}"
+
+
+def spread_groups(part: Tensor, present: Tensor) -> Tensor:
+    """Give factors (n, N) of the beads, of those (n, G) of the groups; `part` (N,) says whose."""
+    always = present.new_ones(len(present), 1)
+    return torch.cat([always, present], dim=1)[:, part]
 
 
 def choose_groups(model: CoarseModel, options: StructuralOptions) -> BeadGroups:

@@ -21,12 +21,11 @@ from cryosway.inference import ImageSource
 from cryosway.jobs import Job, open_job
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._fit_input import FitInput
-from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.methods._options import StructuralOptions
 from cryosway.methods._shared_choices import fingerprint_inputs
 from cryosway.methods._structural_latents import contrast_spread
 from cryosway.methods._structural_model import REFERENCE_NAME, StructuralModel
-from cryosway.particles import Particles, read_particles
+from cryosway.particles import Particles
 from cryosway.protein import find_scores, write_structure
 
 FloatArray = npt.NDArray[np.float64]
@@ -102,11 +101,7 @@ class Fitted:
     def open(cls, folder: Path) -> "Fitted":
         """Read a job's folder."""
         job = open_job(folder)
-        table = job.particles
-        particles = read_particles(folder / PARTICLES_NAME, accept_defaults=True)
-        half = torch.from_numpy(table["half"].to_numpy(np.int64) - 1)
-        data = FitInput(particles, table["sign"].to_numpy(np.int8), half)
-        return cls(job, data, StructuralModel.load(folder))
+        return cls(job, FitInput.read(job), StructuralModel.load(folder))
 
     @property
     def latent_sd(self) -> FloatArray:
@@ -145,8 +140,7 @@ def fit_halves(
 def plain_options(options: StructuralOptions, **changes: Any) -> StructuralOptions:
     """Give the options of a fit that stands for another: no checks, halves or linear start."""
     plain = {"halves": False, "check_docking": False, "linear": None, "refine_poses": False}
-    known = {name: value for name, value in plain.items() if name in type(options).model_fields}
-    return options.model_copy(update={**known, **changes})
+    return options.model_copy(update={**plain, **changes})
 
 
 def run_inner_fit(

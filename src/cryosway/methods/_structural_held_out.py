@@ -18,13 +18,13 @@ from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder
 from cryosway.inference import Encoder
 from cryosway.methods._held_out import Gain
+from cryosway.methods._structural_inference import read_batches
 from cryosway.methods._structural_posterior import UnknownPosterior
 from cryosway.methods._structural_step import StructuralBatch, StructuralStep
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-_BATCH = 128
 _ROUNDS = 2  # Gauss–Newton steps from where the particles were
 _SAMPLES = 8
 _BEST = "best"
@@ -83,14 +83,13 @@ class HeldOut:
             return {}
         moved, still = self.measure(), self.measure(still=True)
         gain = Gain.measure(moved, still)
-        verdict = "reference" if gain.worse else "undecided"
         described = {
             "particles": len(self._rows),
             "model": float(moved.mean()),
             "reference": float(still.mean()),
             "difference": gain.difference,
             "standard_error": gain.standard_error,
-            "better": "model" if gain.better else verdict,
+            "better": gain.judge("model", "reference"),
         }
         sentence = say_held_out(described)
         if not gain.better:
@@ -106,8 +105,7 @@ class HeldOut:
         self._step.module.eval()
         generator = torch.Generator(self._step.device).manual_seed(self._seed)
         found = [torch.zeros(0)]
-        for start in range(0, len(self._rows), _BATCH):
-            batch = self._step.read(self._rows[start : start + _BATCH])
+        for batch in read_batches(self._step, self._rows):
             parts = self._of_reference(batch) if still else self._of_model(batch, generator)
             found.append(parts.cpu())
         return np.asarray(torch.cat(found).double().numpy())

@@ -12,32 +12,33 @@ from cryosway.inference import Encoder, LatentTable, gaussian_divergence
 from cryosway.methods._neural_judgement import Inferred
 from cryosway.methods._structural_step import StructuralBatch, StructuralStep
 
+Rows = npt.NDArray[np.int64]
+
 _BATCH = 128
 _ROUNDS = 2
 
 
 @torch.no_grad()
-def infer_particles(step: StructuralStep, rounds: int = _ROUNDS) -> Inferred:
+def infer_particles(step: StructuralStep) -> Inferred:
     """Infer latents, contrast and bound of all particles; tables then hold what is found.
 
     Parameters
     ----------
     step
         After training.
-    rounds
-        Gauss–Newton steps from what the tables hold.
     """
     modules = step.module.eval()
     found: list[tuple[Tensor, ...]] = []
-    for batch in _read_all(step):
+    for batch in read_batches(step, np.arange(step.count)):
         step.infer_composition(batch)
-        mean, log_variance = _infer(step, batch, rounds)
-        corrections = step.corrections(batch.rows)
-        bare = modules.bare(batch.slices, modules.deformation(mean), corrections, batch.rows)
-        misfit = step.compare(batch.slices, bare)
-        contrast, likelihood = misfit.contrast, -misfit.squared
+        mean, log_variance = _infer(step, batch)
         composed = step.infer_composition(batch)
-        if composed is not None:
+        if composed is None:
+            corrections = step.corrections(batch.rows)
+            bare = modules.bare(batch.slices, modules.deformation(mean), corrections, batch.rows)
+            misfit = step.compare(batch.slices, bare)
+            contrast, likelihood = misfit.contrast, -misfit.squared
+        else:
             contrast, likelihood = composed.contrast, composed.log_likelihood
         bound = likelihood - gaussian_divergence(mean, log_variance)
         found.append((mean, (0.5 * log_variance).exp(), contrast, bound))
@@ -45,13 +46,13 @@ def infer_particles(step: StructuralStep, rounds: int = _ROUNDS) -> Inferred:
     return Inferred(*parts)
 
 
-def _infer(step: StructuralStep, batch: StructuralBatch, rounds: int) -> tuple[Tensor, Tensor]:
+def _infer(step: StructuralStep, batch: StructuralBatch) -> tuple[Tensor, Tensor]:
     """Mean and log variance of the latents, each (n, k)."""
     latent, z = step.module.latent, None
     if isinstance(latent, Encoder):
         z, log_variance = step.encode(batch)
     if z is None or step.module.poses is not None:
-        for _ in range(rounds):
+        for _ in range(_ROUNDS):
             step.infer(batch, z)
     if isinstance(latent, LatentTable):
         mean, log_variance = latent(batch.rows)
@@ -60,8 +61,7 @@ def _infer(step: StructuralStep, batch: StructuralBatch, rounds: int) -> tuple[T
     return z, log_variance
 
 
-def _read_all(step: StructuralStep) -> Iterator[StructuralBatch]:
-    """Read all particles in order, each batch while the one before is worked on."""
-    rows: npt.NDArray[np.int64] = np.arange(step.count)
+def read_batches(step: StructuralStep, rows: Rows) -> Iterator[StructuralBatch]:
+    """Read particles in the order of `rows`, each batch while the one before is worked on."""
     parts = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
     return prefetch(step.read, parts)

@@ -167,6 +167,10 @@ class StructuralDecoder(NearbyMaps):
     def _model(self) -> StructuralModel:
         return StructuralModel.load(self._job.path)
 
+    @cached_property
+    def _offset(self) -> FloatArray:
+        return self._model.find_offset(self._job)
+
     def _read_consensus(self) -> tuple[FloatArray, npt.NDArray[np.float32]]:
         mask = read_map(self._job.path / "volumes" / "mask.mrc")[0]
         return read_noise(self._job.path, len(mask)).power, mask
@@ -178,7 +182,7 @@ class StructuralDecoder(NearbyMaps):
     def model(self, z: FloatArray | None) -> gemmi.Structure:
         """All atoms at latent z; they lie on the job's maps."""
         atoms = self._model.atoms(require_latent(z))
-        placed = atoms.coordinates + self._model.find_offset(self._job)
+        placed = atoms.coordinates + self._offset
         return make_structure([atoms.with_coordinates(placed)])
 
     def beads(self, z: FloatArray) -> FloatArray:

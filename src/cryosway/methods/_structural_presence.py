@@ -26,8 +26,8 @@ from cryosway.inference import (
     weigh_compositions,
 )
 from cryosway.methods._options import StructuralOptions
-from cryosway.methods._structural_composition import Composition, measure_gram
-from cryosway.methods._structural_groups import BeadGroups, choose_groups
+from cryosway.methods._structural_composition import LEAST_SHARE, Composition, measure_gram
+from cryosway.methods._structural_groups import BeadGroups, choose_groups, spread_groups
 from cryosway.methods._structural_occupancy import say_all_present, say_moved
 from cryosway.methods._structural_start import Motion, divide_images
 from cryosway.methods._structural_views import BeadViews, ScaleSums
@@ -65,9 +65,7 @@ class Presence:
 
     def of(self, rows: Tensor) -> Tensor:
         """Give factors (n, N) of the beads in some particles."""
-        always = self.present.new_ones(len(rows), 1)
-        part = torch.from_numpy(self.groups.part)
-        return torch.cat([always, self.present[rows]], dim=1)[:, part]
+        return spread_groups(torch.from_numpy(self.groups.part), self.present[rows])
 
 
 def spread_start(
@@ -152,7 +150,7 @@ def find_presence(
         table = list_compositions(gram.shape[1] - 1, chosen)
         evidence = weigh_compositions(gram, table, contrast_sd)[0]
         shares = learn_shares(evidence)[0].float()
-        probability = mix_compositions(evidence, shares.clamp(min=1e-6).log())[1]
+        probability = mix_compositions(evidence, shares.clamp(min=LEAST_SHARE).log())[1]
         present = (probability @ table)[:, parts.variable]
     numbers = [parts.variable.index(part) for part in chosen]
     kept = groups.keep([number + 1 for number in numbers])

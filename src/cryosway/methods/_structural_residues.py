@@ -13,6 +13,7 @@ from cryosway.engine import JobFolder, read_table, write_atomically, write_json,
 from cryosway.methods._bead_ensemble import RESIDUES_NAME
 from cryosway.methods._held_out import Gain
 from cryosway.methods._models import write_directions
+from cryosway.methods._motion_analysis import Spread
 from cryosway.methods._options import StructuralOptions
 from cryosway.methods._structural_disagreement import HalfSets, compare_halves
 from cryosway.methods._structural_halves import Fit, Fitted, fit_halves
@@ -90,23 +91,16 @@ def tabulate_residues(
 
 def measure_motion(model: StructuralModel, latents: FloatArray) -> FloatArray:
     """Rms displacement of every bead from its mean position over the particles, (N,), Å."""
-    first = torch.zeros(len(model.coarse), 3, dtype=torch.float64)
-    second = torch.zeros(len(model.coarse), dtype=torch.float64)
+    spread = Spread(len(model.coarse))
     for part in np.array_split(latents, max(1, len(latents) // _PART)):
-        moved = (model.beads(part) - model.deformation.reference).double()
-        first += moved.sum(0)
-        second += moved.square().sum((0, 2))
-    count = len(latents)
-    square = second / count - (first / count).square().sum(-1)
-    return np.asarray(square.clamp(min=0).sqrt().numpy())
+        spread.add((model.beads(part) - model.deformation.reference).double().numpy())
+    return spread.rms()
 
 
 def judge_motion(said: dict[str, Any]) -> str:
     """Say whether motion explains unseen data: supported, not supported or cannot tell."""
     gain = Gain(said["gain_over_mean"], said["gain_over_mean_error"])
-    if gain.better:
-        return "supported"
-    return "not supported" if gain.worse else "cannot tell"
+    return gain.judge("supported", "not supported", "cannot tell")
 
 
 _WARNINGS = {

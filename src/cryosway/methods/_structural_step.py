@@ -335,12 +335,19 @@ class StructuralStep:
             return None
         latent = modules.latent
         z = self.encode(batch)[0] if isinstance(latent, Encoder) else latent(batch.rows)[0]
-        corrections = self.corrections(batch.rows)
-        bare = modules.parts(batch.slices, modules.deformation(z), corrections)
-        gain = modules.views.scale[self._shell]
-        found = composition.explain(bare, batch.slices, gain, self.settings.contrast_sd)
+        found = self._compose(batch, modules.deformation(z), self.corrections(batch.rows))
         composition.remember(batch.rows, found)
         return found
+
+    def _compose(
+        self, batch: StructuralBatch, beads: Tensor, corrections: Tensor
+    ) -> CompositionFit:
+        """Explain images by beads (n, N, 3) of which some may be missing."""
+        modules, composition = self.module, self.module.composition
+        assert composition is not None
+        parts = modules.parts(batch.slices, beads, corrections)
+        gain = modules.views.scale[self._shell]
+        return composition.explain(parts, batch.slices, gain, self.settings.contrast_sd)
 
     def corrections(self, rows: Tensor) -> Tensor:
         """Corrections of poses, (n, 5), pixels; (n, 0) where they are not refined."""
@@ -372,10 +379,7 @@ class StructuralStep:
         if modules.composition is None:
             bare = modules.bare(batch.slices, beads, corrections, batch.rows)
             return -self.compare(batch.slices, bare).squared
-        parts = modules.parts(batch.slices, beads, corrections)
-        gain = modules.views.scale[self._shell]
-        found = modules.composition.explain(parts, batch.slices, gain, self.settings.contrast_sd)
-        return found.log_likelihood
+        return self._compose(batch, beads, corrections).log_likelihood
 
     # -- images --------------------------------------------------------------------------------
 

@@ -65,12 +65,6 @@ class BeadViews(nn.Module):
         moved = torch.sparse.mm(self.get_buffer("_follow"), flat)
         return moved.view(-1, n, 3).transpose(0, 1)
 
-    def forward(
-        self, slices: Slices, beads: Tensor, shell: Tensor, rotations: Tensor | None = None
-    ) -> Tensor:
-        """Give views (n, P, 2) on the scale of the images, without CTF; `shell` (P,) is |k|."""
-        return self.bare(slices, beads, rotations) * self.scale[shell][:, None]
-
     def bare(
         self,
         slices: Slices,

@@ -217,8 +217,9 @@ def _show_states(stage: Stage, pictures: Pictures) -> Iterator[str]:
     if not found:
         return
     yield figure(pictures.save("free_energy", plot_free_energy(found)),
-                 "Free energy −kT ln p of the molecules, without the errors of the particles; "
-                 "bands hold the truth in 90 % of cases; a contour is 1 kT.")  # fmt: skip
+                 "Free energy −kT ln p of the molecules, without the errors of the particles; a "
+                 "contour is 1 kT. Bands are 90 % intervals if the particles' uncertainties are "
+                 "right; where those are too small, so are the bands.")  # fmt: skip
     if len(found["states"]) > 1:
         yield figure(pictures.save("states", plot_state_populations(found)),
                      "Population of every state with its 90 % interval; as if views were even; and "
