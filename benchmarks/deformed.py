@@ -28,10 +28,10 @@ from _kinase_cases import (
     find_reference,
     simulate_path,
 )
-from _measure import make_parser, method_command, recall_cost, run_measured, write_result
+from _measure import make_parser, method_command, write_result
 
 import cryosway as cs
-from cryosway.engine import set_threads
+from cryosway.engine import recall_cost, run_measured, set_threads
 from cryosway.inference import (
     FourierWeights,
     MovedParticles,
@@ -40,7 +40,7 @@ from cryosway.inference import (
 )
 from cryosway.methods._density_data import DensityData
 from cryosway.methods._density_motions import Motions, ParticleFrames
-from cryosway.methods._density_regions import mask_around, mask_state
+from cryosway.methods._density_regions import mask_around, mask_model
 from cryosway.particles import read_map
 from cryosway.protein import MovingFrames, blend_near
 from cryosway.report import figure_png, plot_fsc, plot_slices
@@ -80,7 +80,7 @@ class Problem:
     def __init__(self, data: DensityData, iterations: int) -> None:
         self.data, self.iterations = data, iterations
         coarse, size = data.model.coarse, data.data.pixel_size
-        self.mask = mask_state(coarse, coarse.coordinates, data.mask, size)
+        self.mask = mask_model(coarse, coarse.coordinates, data.mask, size)
         self.moving = MovingFrames(coarse.neighbourhoods)
         inside = self.mask > 0
         follow = blend_near(voxel_points(inside, size).numpy(), coarse.coordinates)

@@ -1,9 +1,13 @@
-"""Host memory of training `cryosway vae` as the number of images grows.
+"""Host memory of training `cryosway vae` as the number of images grows, and what streaming costs.
 
 Each size is a data set of its own (adenylate kinase, 64 px, SNR 0.03), trained for one epoch with a
-small network, since memory and not speed is asked for. What counts is memory of the process's own
-(resident and anonymous); pages of the image file that the system keeps while there is room are told
-apart. Streaming means that an image more costs less than the image itself.
+small network, since memory and not speed is asked for; images are read anew in every epoch
+(``--image-memory 0``). What counts is memory of the process's own (resident and anonymous); pages
+of the image file that the system keeps while there is room are told apart. Streaming means that an
+image more costs less than the image itself.
+
+Then the default network is trained on the smallest set twice, streaming and with all images kept in
+memory: what its later epochs take either way is what streaming costs.
 
     python benchmarks/neural_memory.py --sizes 10000 100000
 """
@@ -16,17 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from _datasets import build_adk
-from _measure import make_parser, method_command, parse_options, thread_limits, write_result
+from _measure import make_parser, method_command, parse_options, write_result
+
+import cryosway as cs
+from cryosway.engine import run_measured, thread_limits
 
 POLL_SECONDS = 0.2
 NETWORK = {"width": 32, "layers": 1, "encoder_width": 32, "encoder_layers": 1, "latent_dim": 4}
 BYTES_PER_PIXEL = 2  # of the float16 stack
+EPOCHS = (1, 4)
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=(10_000, 100_000))
+    parser.add_argument("--streamed", type=int, default=3000, help="images of the timed runs")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--option", nargs="*", default=[], help="of vae, as start=linear")
     return parser.parse_args()
@@ -60,6 +69,38 @@ def read_memory(process: int) -> dict[str, float]:
     return {name: int(value) * 1024 / 1e6 for name, value in kilobytes.items()}
 
 
+def shared_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of all runs."""
+    return {
+        "start": "random",
+        "seed": arguments.seed,
+        "device": "cpu",
+        **parse_options(arguments.option),
+    }
+
+
+def measure_streaming(count: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """Seconds of an epoch after the first, images streamed and images kept."""
+    made = build_adk(arguments.cache, snr=0.03, n=count, data=arguments.data)
+    images = cs.read_particles(made.particles)[: arguments.streamed]
+    part = arguments.cache / "jobs" / "neural_streaming" / "particles.star"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    images.write(part)
+    found = {}
+    for name, memory in {"streamed": {"image_memory": 0}, "kept": {}}.items():
+        seconds = {}
+        for epochs in EPOCHS:
+            out = part.parent / f"{name}_{epochs}"
+            options = {"epochs": epochs, **memory, **shared_options(arguments)}
+            command = method_command("vae", part, out, options, arguments.threads)
+            run_measured(command, out.with_suffix(".log"), arguments.threads)
+            seconds[epochs] = cs.open_job(out).info["timings"]["training"]
+        found[name] = (seconds[EPOCHS[1]] - seconds[EPOCHS[0]]) / (EPOCHS[1] - EPOCHS[0])
+    lost = 1 - found["kept"] / found["streamed"]
+    print(f"an epoch of {len(images)} images: {found}; streaming loses {100 * lost:.0f} %")
+    return {"images": len(images), **found, "lost": lost}
+
+
 def measure(count: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train on one size."""
     made = build_adk(arguments.cache, snr=0.03, n=count, data=arguments.data)
@@ -68,10 +109,8 @@ def measure(count: int, arguments: argparse.Namespace) -> dict[str, Any]:
         **NETWORK,
         "epochs": 1,
         "batch_size": arguments.batch,
-        "start": "random",
-        "seed": arguments.seed,
-        "device": "cpu",
-        **parse_options(arguments.option),
+        "image_memory": 0,
+        **shared_options(arguments),
     }
     command = method_command("vae", made.particles, out, options, arguments.threads)
     memory = watch_memory(command, out.with_suffix(out.suffix + ".log"), arguments.threads)
@@ -104,6 +143,7 @@ def main() -> None:
         "runs": runs,
         "bytes_per_image": slope,
         "bytes_of_an_image": image,
+        "streaming": measure_streaming(min(arguments.sizes), arguments),
         "options": parse_options(arguments.option),
     }
     write_result(arguments.results, "neural_memory", result)

@@ -87,8 +87,8 @@ class JobFolder:
         command : str
             The command's name.
         config : Mapping or pydantic model
-            The full resolved options; ``device``, ``threads``, ``gpus`` and ``time_limit`` may
-            change on resumption.
+            The full resolved options; ``device``, ``threads``, ``gpus``, ``time_limit`` and
+            ``image_memory`` may change on resumption.
         inputs : Mapping
             Fingerprints of what is read.
         resume : bool, optional

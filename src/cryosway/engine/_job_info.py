@@ -15,7 +15,8 @@ FORMAT_VERSION = 1
 INFO_NAME = "job.json"
 
 _PACKAGES = ("torch", "numpy", "scipy", "numba", "pandas", "scikit-learn")
-_VOLATILE = ("device", "threads", "gpus", "time_limit")  # may change when a job is resumed
+# What may change when a job is resumed.
+_VOLATILE = ("device", "threads", "gpus", "time_limit", "image_memory")
 
 
 def collect_versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import available_memory_bytes
+from cryosway.inference._packed_images import BYTES_PER_POINT, PackedImages, choose_home
 from cryosway.inference._particle_tables import rotate_by
 from cryosway.optics import CtfParams, compute_ctf, fft2_half, make_disc
 from cryosway.particles import Particles
@@ -50,8 +50,9 @@ class NoiseModel:
 class ImageSource:
     """Streams particles as `Slices` on a disc, centred and, given a noise model, whitened.
 
-    Images are read and transformed batch by batch; where the whole set fits in `cache_bytes`
-    its packed coefficients are kept, and later passes cost no reading.
+    Images are read and transformed batch by batch; where the whole set fits on the GPU that
+    computes, or in `cache_bytes` of the host's memory, its packed coefficients are kept, and later
+    passes cost no reading.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class ImageSource:
     noise
         The whitening; none leaves the data as they are.
     cache_bytes
-        Memory to spend on keeping the data between passes.
+        Memory of the host to spend on keeping the data between passes.
 
     Attributes
     ----------
@@ -119,11 +120,10 @@ class ImageSource:
         self.shifts_px = torch.from_numpy(particles.shifts / pixel_size[:, None])
         self.points = self.disc.points.to(torch.float32)
         self.batch = self._choose_batch()
-        self._cache_bytes = min(cache_bytes, available_memory_bytes() // 3)
-        self._keep = len(particles) * len(self.points) * 12 <= self._cache_bytes
-        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._cache_bytes = cache_bytes
         self._parent: ImageSource | None = None
         self._columns = torch.empty(0, dtype=torch.int64)
+        self._kept = self._make_cache()
         self._gain = self._make_gain()
         self.moves = torch.zeros(len(particles), 2, dtype=torch.float64)
         self._moved = False
@@ -203,12 +203,16 @@ class ImageSource:
         other.points = other.disc.points.to(torch.float32)
         shorter = self.disc.points.long().square().sum(1) <= other.disc.radius**2
         other._columns = shorter.nonzero()[:, 0]
-        other._cache = {}
-        other._parent = self if self._keep else None
-        other._keep = len(self) * len(other.points) * 12 <= self._cache_bytes
-        other.batch = self.batch if self._keep else other._choose_batch()
+        other._parent = None if self._kept is None else self
+        other.batch = other._choose_batch() if self._kept is None else self.batch
+        other._kept = other._make_cache()
         other._gain = other._make_gain()
         return other
+
+    def _make_cache(self) -> PackedImages | None:
+        count, points = len(self.particles), len(self.points)
+        home = choose_home(count * points * BYTES_PER_POINT, self._cache_bytes, self.device)
+        return None if home is None else PackedImages(count, points, self.batch, home, self._load)
 
     def _reach(self, band: int) -> int:
         """Largest |k| of an image that stays within `band` on the common grid."""
@@ -219,52 +223,31 @@ class ImageSource:
 
     def _make_gain(self) -> Tensor | None:
         """1 / noise amplitude, shape (G, P)."""
-        return None if self.noise is None else 1 / self.noise.amplitude(self.disc.shell)
+        if self.noise is None:
+            return None
+        return (1 / self.noise.amplitude(self.disc.shell)).to(self.device)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.batches()
 
     def batches(self, index: NDArray[np.int64] | None = None) -> Iterator[Batch]:
         """Stream all images, or those with the given row numbers, in batches."""
-        if index is None:
-            for start in range(0, len(self), self.batch):
-                rows = np.arange(start, min(start + self.batch, len(self)))
-                yield self._whiten(rows, *self._packed_block(start, rows))
-            return
-        for start in range(0, len(index), self.batch):
-            yield self.read(np.asarray(index[start : start + self.batch], np.int64))
+        rows = np.arange(len(self)) if index is None else np.asarray(index, np.int64)
+        for start in range(0, len(rows), self.batch):
+            yield self.read(rows[start : start + self.batch])
 
     def read(self, index: NDArray[np.int64]) -> Batch:
         """Read the images with the given row numbers, in one batch."""
-        return self._whiten(index, *self._packed_rows(index))
+        return self._whiten(index, *self._packed(index))
 
-    def _packed_block(self, start: int, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        if start not in self._cache:
-            packed = self._load(rows)
-            if not self._keep:
-                return packed
-            self._cache[start] = packed
-        return self._cache[start]
-
-    def _packed_rows(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        if not self._keep:
-            return self._load(rows)
-        values = torch.empty(len(rows), len(self.points), dtype=torch.complex64)
-        filters = torch.empty(len(rows), len(self.points))
-        blocks = rows // self.batch
-        for block in np.unique(blocks):
-            start = int(block) * self.batch
-            whole = np.arange(start, min(start + self.batch, len(self)))
-            kept = self._packed_block(start, whole)
-            here = np.flatnonzero(blocks == block)
-            at = torch.from_numpy(rows[here] - start)
-            values[here], filters[here] = kept[0][at], kept[1][at]
-        return values, filters
+    def _packed(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        return self._load(rows) if self._kept is None else self._kept.take(rows)
 
     def _load(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         if self._parent is not None:
-            values, filters = self._parent._packed_block(int(rows[0]), rows)
-            return values[:, self._columns], filters[:, self._columns]
+            values, filters = self._parent._packed(rows)
+            columns = self._columns.to(values.device)
+            return values[:, columns], filters[:, columns]
         images = torch.from_numpy(self.particles.images(rows))
         if not bool(torch.isfinite(images.sum())):
             bad = int(rows[int((~torch.isfinite(images).flatten(1).all(1)).nonzero()[0])])
@@ -281,21 +264,24 @@ class ImageSource:
     def phases(self, shifts_px: Tensor) -> Tensor:
         """exp(−2πi k·shift) at the disc's points, shape (n, P), from one table per axis."""
         radius, box = self.disc.radius, self.disc.box
-        k = torch.arange(-radius, radius + 1, dtype=torch.float64) / box
+        device = shifts_px.device
+        k = torch.arange(-radius, radius + 1, dtype=torch.float64, device=device) / box
         tables = torch.exp(-2j * torch.pi * shifts_px[:, :, None] * k).to(torch.complex64)
-        at = self.disc.points.long() + radius
+        at = (self.disc.points.long() + radius).to(device)
         return tables[:, 0, at[:, 0]] * tables[:, 1, at[:, 1]]
 
     def _whiten(self, rows: NDArray[np.int64], values: Tensor, filters: Tensor) -> Batch:
         at = torch.from_numpy(rows)
         group = self.group[at]
+        values, filters, rotations, points = (
+            t.to(self.device) for t in (values, filters, self.rotations[at], self.points)
+        )
         if self._moved:
-            values = values * self.phases(-self.moves[at])
+            values = values * self.phases(-self.moves[at].to(self.device))
         if self._gain is not None:
-            gain = self._gain if len(self._gain) == 1 else self._gain[group]
+            gain = self._gain if len(self._gain) == 1 else self._gain[group.to(self.device)]
             values, filters = values * gain, filters * gain
-        moved = (t.to(self.device) for t in (values, filters, self.rotations[at], self.points))
-        return Batch(rows, Slices(*moved), group)
+        return Batch(rows, Slices(values, filters, rotations, points), group)
 
 
 def total_power(source: ImageSource, limit: int = 4000) -> NoiseModel:

@@ -65,7 +65,7 @@ def make_step(
         pose_scale=options.pose_rate,
         pose_sd=options.pose_sd,
     )
-    source = make_source(particles, sign, start.noise, device)
+    source = make_source(particles, sign, start.noise, device, memory_gb=options.image_memory)
     held = choose_held_out(len(particles), options.held_out, options.seed)
     chosen = np.setdiff1d(np.arange(len(particles)), held)
     return NeuralStep(modules, source, view, start.latents, settings, chosen)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import available_memory_bytes
 from cryosway.inference import (
     Consensus,
     GaussianPosterior,
@@ -169,10 +170,19 @@ def make_source(
     sign: npt.NDArray[Any],
     noise: npt.NDArray[np.float64],
     device: torch.device | str = "cpu",
+    *,
+    memory_gb: float | None = None,
 ) -> ImageSource:
-    """Whitened particles at full resolution."""
-    full = particles.box // 2 - 1
-    return ImageSource(particles, full, sign=sign, noise=NoiseModel(noise), device=device)
+    """Whitened particles at full resolution, kept in so many GB where they fit."""
+    size = available_memory_bytes() // 4 if memory_gb is None else int(1e9 * memory_gb)
+    return ImageSource(
+        particles,
+        particles.box // 2 - 1,
+        sign=sign,
+        noise=NoiseModel(noise),
+        cache_bytes=size,
+        device=device,
+    )
 
 
 def _measure_amplitude(base: Tensor) -> tuple[Tensor, Tensor]:

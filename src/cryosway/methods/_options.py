@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from cryosway.engine import Options
+from cryosway.methods._fold_options import Engine
 
 Mask = Literal["auto", "none"] | Path
 Contrast = Literal["auto", "white", "dark"]
@@ -39,6 +40,16 @@ def _check_null_tests(count: int) -> int:
 
 
 NullTests = Annotated[int, AfterValidator(_check_null_tests)]
+
+
+def _check_copies(copies: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not copies or any(count != "auto" and count < 1 for count in copies):
+        msg = f"copies are {copies}; give whole numbers from 1, or auto"
+        raise ValueError(msg)
+    return copies
+
+
+Copies = Annotated[tuple[Literal["auto"] | int, ...], AfterValidator(_check_copies)]
 
 
 class InspectOptions(Options):
@@ -166,6 +177,13 @@ class NeuralOptions(Options):
         None, gt=0, description="minutes after which to stop; the same command goes on"
     )
     loader_threads: int = Field(1, ge=0, description="threads that read ahead")
+    image_memory: float | None = Field(
+        None,
+        ge=0,
+        description="GB of memory in which all images are kept between epochs, where they fit (on a "
+        "GPU that has room they are kept there), else read in every epoch; default: a quarter of "
+        "what is free",
+    )
     seed: int = SEED
 
 
@@ -393,8 +411,18 @@ class DockOptions(Options):
     chains: tuple[str, ...] = Field(
         (), description="only these chains of the model decide; may be repeated; default: all"
     )
+    copies: Copies = Field(
+        (1,),
+        description="copies of the models: one number for all, or one for each; auto: as many as "
+        "fit; may be repeated",
+    )
     resolution: float | None = Field(
         None, gt=0, description="of the search over all rotations, Å; default: by the model's size"
+    )
+    mask: Mask = Field(
+        "auto",
+        description="solvent mask, within which density is explained or not: auto (made from the "
+        "map), none, or a map file from 0 to 1",
     )
     confidence: Confidence = CONFIDENCE
 
@@ -423,6 +451,34 @@ class RunOptions(Options):
         False, description="train a network from the linear latents, and compare the two"
     )
     neural_epochs: int = Field(20, ge=1, description="passes of the network over the particles")
+    sequence: Path | None = Field(
+        None,
+        description="FASTA of the chains: folded, docked into the consensus and followed through "
+        "all particles; copies=4 in a header, or a record given 4 times, says how many there are",
+    )
+    checkpoint: Path | None = Field(
+        None, description="weights to fold with, as of cryosway protein fold"
+    )
+    engine: Engine = Field(
+        "esmfold", description="what folds: esmfold, trrosetta, or files of other programs"
+    )
+    alignments: Path | None = Field(
+        None, description="trrosetta: folder with NAME.a3m for each record, or one A3M file"
+    )
+    fetch: bool = Field(
+        False, description="fetch a checkpoint given by name from the Hugging Face hub"
+    )
+    prediction: tuple[Path, ...] = Field(
+        (),
+        description="predictions of AlphaFold, ColabFold or Boltz instead of folding: models with "
+        "their confidences beside them, or folders of these; may be repeated",
+    )
+    model: Path | None = Field(
+        None, description="atomic model to dock and follow instead, as a deposited one: mmCIF, PDB"
+    )
+    structural_epochs: int = Field(
+        18, ge=1, description="passes of the atomic model over the particles"
+    )
     seed: int = SEED
 
 

@@ -1,5 +1,7 @@
 """Soft solvent masks, made from the map itself."""
 
+from functools import lru_cache
+
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
@@ -78,12 +80,10 @@ def make_solvent_mask(
     -------
     Shape (D, D, D), float32, from 0 to 1.
     """
-    smooth = low_pass(volume, pixel_size, max(resolution, 3 * pixel_size))
-    box = smooth.shape[0]
-    inside = _find_density(smooth)
-    if not inside.any():
-        return sphere_mask(box, 0.40 * box, 0.06 * box)
-    return soften_mask(inside, grow / pixel_size, edge / pixel_size) * _ball(box, 0.46)
+    density = np.asarray(volume, np.float32)
+    cut = _cut_out(density, pixel_size, resolution, grow, edge)
+    box = len(density)
+    return sphere_mask(box, 0.40 * box, 0.06 * box) if cut is None else cut
 
 
 def mask_state(volume: FloatVolume, pixel_size: float) -> FloatVolume:
@@ -128,17 +128,26 @@ def add_varying_parts(
     -------
     Shape (D, D, D), float32, from 0 to 1.
     """
-    smooth = low_pass(variance, pixel_size, max(resolution, 3 * pixel_size))
-    inside = _find_density(smooth)
     kept = np.asarray(mask, np.float32)
+    added = _cut_out(np.asarray(variance, np.float32), pixel_size, resolution, grow, edge)
+    return kept if added is None else np.maximum(kept, added)
+
+
+def _cut_out(
+    volume: FloatVolume, pixel_size: float, resolution: float, grow: float, edge: float
+) -> FloatVolume | None:
+    """Make a soft mask of what stands out from the solvent: None where nothing does."""
+    inside = _find_density(low_pass(volume, pixel_size, max(resolution, 3 * pixel_size)))
     if not inside.any():
-        return kept
-    added = soften_mask(inside, grow / pixel_size, edge / pixel_size)
-    return np.maximum(kept, added * _ball(len(kept), 0.46))
+        return None
+    return soften_mask(inside, grow / pixel_size, edge / pixel_size) * _ball(len(volume), 0.46)
 
 
+@lru_cache(maxsize=4)
 def _ball(box: int, radius: float) -> NDArray[np.bool_]:
-    return sphere_mask(box, radius * box, 1.0) > 0.5
+    ball: NDArray[np.bool_] = sphere_mask(box, radius * box, 1.0) > 0.5
+    ball.flags.writeable = False
+    return ball
 
 
 def _find_density(smooth: FloatVolume) -> NDArray[np.bool_]:
