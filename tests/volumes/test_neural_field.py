@@ -11,6 +11,7 @@ from cryosway.volumes import (
     ENCODINGS,
     BasisGrid,
     FieldSpec,
+    LatentCurves,
     NeuralField,
     NeuralVolume,
     Slices,
@@ -136,6 +137,22 @@ class TestLinearPart:
         expected = extract_slices(volume_to_grid(whole), slices.rotations, slices.points)
         found = torch.view_as_complex(self.volume().slices(slices, z).detach().contiguous())
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+    def test_maps_count_by_their_curves_in_slices_as_in_densities(self):
+        anchors = np.random.default_rng(0).normal(size=(30, 1))
+        curves = LatentCurves.fit(anchors, np.ones(1), anchors**2)
+        field = make_field(latent_dim=4).float()
+        field.damp_output(0.0)
+        volume = NeuralVolume(field, torch.ones(8), self.basis(), curves)  # mean, component, map
+        assert len(volume.linear) == 2
+        z, slices = torch.tensor([[0.7, 9.0, 9.0, 9.0]] * 2), make_slices()
+        mean, component, third = self.basis()
+        expected = mean + 0.7 * component + curves(z)[0, 0] * third
+        assert curves(z)[0, 0].item() == pytest.approx(0.49, abs=0.02)
+        torch.testing.assert_close(volume.density(z)[0], expected, rtol=1e-5, atol=1e-5)
+        views = extract_slices(volume_to_grid(expected), slices.rotations, slices.points)
+        found = torch.view_as_complex(volume.slices(slices, z).detach().contiguous())
+        torch.testing.assert_close(found, views, rtol=1e-3, atol=1e-3)
 
     def test_gradient_flows_to_latents(self):
         z, slices = torch.zeros(2, 4, requires_grad=True), make_slices()

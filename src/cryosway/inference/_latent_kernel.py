@@ -101,10 +101,10 @@ class LatentKernel:
         equations: NormalEquations,
         source: ImageSource,
         weights: FloatArray,
-        half: int,
+        half: int | None,
         part: int = 0,
     ) -> None:
-        """Add the particles of one half-set, ring by ring.
+        """Add the particles of one half-set, or of both, ring by ring.
 
         Parameters
         ----------
@@ -115,11 +115,11 @@ class LatentKernel:
         weights
             Shape (N, B), of all particles.
         half
-            0 or 1.
+            0 or 1; None for all particles.
         part
             Which accumulator takes them.
         """
-        members = self.half.numpy() == half
+        members = np.ones(len(weights), bool) if half is None else self.half.numpy() == half
         few: NormalEquations | None = None
         for ring in cut_rings(weights * members[:, None]):
             rank = ring.basis.shape[1]

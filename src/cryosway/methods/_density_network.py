@@ -15,6 +15,7 @@ from cryosway.engine import JobFolder, train
 from cryosway.inference import Consensus, LatentTable
 from cryosway.methods._consensus import find_consensus
 from cryosway.methods._density_data import DensityData, tell_missing
+from cryosway.methods._density_run import DensityRun
 from cryosway.methods._neural_judgement import infer_particles
 from cryosway.methods._neural_results import NeuralResult, write_results
 from cryosway.methods._neural_setup import make_plan, make_step
@@ -24,14 +25,15 @@ from cryosway.methods._options import AutodecoderOptions, DensityOptions
 
 
 @final
-class NetworkRun:
-    """One run: stages that leave a checkpoint each."""
+class NetworkRun(DensityRun):
+    """A neural field that is trained at latents which stay."""
 
     def __init__(
         self, job: JobFolder, data: DensityData, options: DensityOptions, device: torch.device
     ) -> None:
-        self.job, self.data, self.options, self.device = job, data, options, device
-        chosen = {"latent_dim": data.latents.shape[1], "epochs": options.epochs}
+        super().__init__(job, data, options, device)
+        shape = {"latent_dim": data.latents.shape[1], "held_out": 0.0, "maps": 0}
+        chosen = shape | {"epochs": options.epochs}
         self.network = AutodecoderOptions.check("density", chosen | {"seed": options.seed})
 
     def run(self) -> None:

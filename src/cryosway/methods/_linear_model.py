@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 FloatArray = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 Volume = npt.NDArray[np.float32]
 
 
@@ -200,14 +201,22 @@ class KernelDecoder:
     def _solve_part(self, z: FloatArray, weights: FloatArray, part: int | None) -> Tensor:
         """Candidates of one half-set or of all; no more than one part is held in memory."""
         equations = self._kernel.open_equations(self._source)
-        for half in (0, 1) if part is None else (part,):
-            self._kernel.add_half(equations, self._source, weights, half)
+        self._kernel.add_half(equations, self._source, weights, part)
         return torch.cat([solve_kernels(equations), self._linear_map(z, part)[None]])
 
     def _linear_map(self, z: FloatArray, part: int | None) -> Tensor:
         basis = self.model.volumes if part is None else self.model.half_volumes[part]
         amounts = [1.0, *z.tolist()][: len(basis)]  # of latents without components, the mean
         return torch.einsum("c,cxyz->xyz", torch.tensor(amounts), basis)
+
+    def map_without(self, z: FloatArray, left_out: Rows) -> Volume:
+        """Make the volume at a latent without some particles: (D, D, D)."""
+        weights = self._kernel.weights(z)
+        weights[left_out] = 0
+        return self._show(self._solve_part(np.asarray(z, np.float64), weights, None))
+
+    def _show(self, candidates: Tensor) -> Volume:
+        return mask_state(self.model.mixture.combine(candidates).numpy(), self._source.pixel_size)
 
     def decode(self, z: FloatArray) -> LatentMaps:
         """Make the maps at a latent; the last one is remembered."""
@@ -234,7 +243,7 @@ class KernelDecoder:
         candidates = torch.cat([kernels, self._linear_map(z, None)[None]])
         kish = np.square(weights.sum(0)) / np.maximum(np.square(weights).sum(0), 1e-30)
         return LatentMaps(
-            volume=mask_state(mixture.combine(candidates).numpy(), self._source.pixel_size),
+            volume=self._show(candidates),
             half_maps=halves.numpy(),
             n_effective=float(share @ kish),
         )

@@ -19,9 +19,12 @@ from cryosway.inference import Consensus, LatentTable
 from cryosway.jobs import Job, open_job
 from cryosway.methods._consensus import find_consensus
 from cryosway.methods._fit_input import FitInput
-from cryosway.methods._held_out import choose_held_out
+from cryosway.methods._held_out import Rows, choose_held_out
 from cryosway.methods._linear import linear
+from cryosway.methods._neural_balance import balance_base
+from cryosway.methods._neural_gains import calibrate_gains
 from cryosway.methods._neural_judgement import infer_particles, judge_held_out
+from cryosway.methods._neural_maps import add_maps
 from cryosway.methods._neural_poses import follow_poses
 from cryosway.methods._neural_results import NeuralResult, write_results
 from cryosway.methods._neural_setup import NeuralOptions, make_plan, make_step
@@ -141,10 +144,9 @@ class NeuralFit:
             result = train(make_plan(self.options), step, count, job, device, group=group)
         with job.stage("latents"):
             self._learn_held_out(step)
+            judges = self._confirm(step, start, result.precision)
             found = infer_particles(step, result.precision, job)
-            judged = judge_held_out(
-                step, start.base, self.held, result.precision, self.options.seed
-            )
+            judged = judge_held_out(step, start.linear, judges, result.precision, self.options.seed)
         with job.stage("writing"):
             fitted = NeuralResult(step.module, start, consensus, found, result, judged, self.held)
             write_results(job, data, fitted)
@@ -167,6 +169,8 @@ class NeuralFit:
         options = self.options
         if linear is not None:
             start = start_from_linear(linear, options.latent_dim, contrast=options.contrast)
+            start = add_maps(self.job, linear, start, options.maps, self.held, options.seed)
+            start = self._balance(start)
         else:
             start = start_from_consensus(
                 consensus,
@@ -176,7 +180,14 @@ class NeuralFit:
                 with_mean=options.start == "mean",
             )
         self.job.save_checkpoint("start", *start.pack())
+        self.job.delete_checkpoint("maps")
         return start
+
+    def _balance(self, start: NeuralStart) -> NeuralStart:
+        """Bring the base to the scale of the images that are trained on."""
+        data = self.data
+        step = make_step(data.particles, data.sign, start, self.options, self.place.device)
+        return balance_base(self.job, step.source, step.module.volume, start, step.chosen)
 
     def _fit_linear(self) -> Job:
         options = self.options
@@ -192,6 +203,18 @@ class NeuralFit:
             threads=self.place.threads,
             overwrite=True,
         )
+
+    def _confirm(self, step: NeuralStep, start: NeuralStart, precision: str) -> Rows:
+        """Scale what the network adds by some of the held-out particles; give those left to judge.
+
+        Where nothing stands without the network, nothing can be scaled.
+        """
+        if not len(start.base):
+            return self.held
+        confirming, judges = self.held[::2], self.held[1::2]
+        if len(confirming):
+            calibrate_gains(step, confirming, precision, self.job)
+        return judges
 
     def _learn_held_out(self, step: NeuralStep) -> None:
         """Learn latents of held-out particles in a table, the network being fixed."""

@@ -85,7 +85,7 @@ def infer_particles(step: NeuralStep, precision: str, job: JobFolder) -> Inferre
     count = step.count
     progress = job.progress(count, "latents")
     found: list[tuple[Tensor, ...]] = []
-    for batch in _read_all(step, np.arange(count)):
+    for batch in read_all(step, np.arange(count)):
         with autocast(precision, step.device):
             mean, log_variance = (value.float() for value in step.module.infer(batch))
             views = step.module.views(batch, mean)
@@ -119,7 +119,7 @@ def judge_held_out(
     reader = SliceReader(base.to(step.device)) if linear else None
     network: list[FloatArray] = []
     closed: list[FloatArray] = []
-    for batch in _read_all(step, held):
+    for batch in read_all(step, held):
         with autocast(precision, step.device):
             network.append(_importance_bound(step, batch, generator))
         if reader is not None:
@@ -152,7 +152,7 @@ def _importance_bound(
     return np.asarray(bound.cpu().double().numpy())
 
 
-def _read_all(step: NeuralStep, rows: Rows) -> Iterator[NeuralBatch]:
+def read_all(step: NeuralStep, rows: Rows) -> Iterator[NeuralBatch]:
     """Read particles in order, each batch while the one before is worked on."""
     points = _CPU_POINTS if step.device.type == "cpu" else _GPU_POINTS
     size = max(1, points // step.points)

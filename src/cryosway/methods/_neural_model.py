@@ -16,7 +16,7 @@ from cryosway.jobs import require_latent
 from cryosway.methods._nearby_maps import NearbyMaps
 from cryosway.optics import make_disc
 from cryosway.validate import mask_state
-from cryosway.volumes import FieldSpec, NeuralField, NeuralVolume
+from cryosway.volumes import FieldSpec, LatentCurves, NeuralField, NeuralVolume
 
 if TYPE_CHECKING:
     from cryosway.jobs import Job
@@ -92,6 +92,7 @@ class NeuralModel:
             NeuralField(FieldSpec(**described["field"])),
             tensors["volume.amplitude"],
             tensors["volume.base"],
+            LatentCurves(*(tensors[f"volume.curves.{name}"] for name in LatentCurves.NAMES)),
         )
         volume.load_state_dict(_within(tensors, "volume."))
         encoder = None

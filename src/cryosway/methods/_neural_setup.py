@@ -80,7 +80,7 @@ def _build_volume(
     field = NeuralField(spec, generator, _spread_anchors(start.mask, spec.anchors, generator))
     if len(start.base):
         field.damp_output(0.0)  # so that it starts as the linear part alone
-    return NeuralVolume(field, start.amplitude, start.base)
+    return NeuralVolume(field, start.amplitude, start.base, start.curves)
 
 
 def _build_latent(

@@ -22,6 +22,7 @@ from cryosway.jobs import Job, open_job
 from cryosway.methods._linear_model import LinearModel, load_posterior
 from cryosway.optics import shell_power
 from cryosway.particles import Particles
+from cryosway.volumes import LatentCurves
 
 _MEAN_SHARE = 0.03  # of the mean's power, that the network may add where components have none
 _CONTRAST_SD = 0.1
@@ -35,7 +36,10 @@ class NeuralStart:
     Attributes
     ----------
     base
-        Shape (1 + K, D, D, D): mean and components for latents of unit variance; or none.
+        Shape (1 + K + M, D, D, D): mean, components for latents of unit variance, and maps; or
+        none.
+    curves
+        Amounts of the M maps at a latent.
     latents
         Shape (N, 2, k): mean and log variance of every particle's latent.
     amplitude
@@ -51,12 +55,18 @@ class NeuralStart:
     """
 
     base: Tensor
+    curves: LatentCurves
     latents: Tensor
     amplitude: Tensor
     signal: Tensor
     mask: Tensor
     noise: npt.NDArray[np.float64]
     contrast_sd: float
+
+    @property
+    def linear(self) -> Tensor:
+        """Mean and components, shape (1 + K, D, D, D)."""
+        return self.base[: len(self.base) - len(self.curves)]
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and plain values, for a checkpoint."""
@@ -66,7 +76,8 @@ class NeuralStart:
             name: value.contiguous() if isinstance(value, Tensor) else value
             for name, value in tensors.items()
         }
-        return contiguous, {"contrast_sd": self.contrast_sd}
+        curves = {f"curves.{name}": value for name, value in self.curves.state_dict().items()}
+        return contiguous | curves, {"contrast_sd": self.contrast_sd}
 
     @classmethod
     def unpack(cls, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> "NeuralStart":
@@ -74,6 +85,9 @@ class NeuralStart:
         names = ("base", "latents", "amplitude", "signal", "mask")
         return cls(
             **{name: torch.as_tensor(tensors[name]) for name in names},
+            curves=LatentCurves(
+                *(torch.as_tensor(tensors[f"curves.{name}"]) for name in LatentCurves.NAMES)
+            ),
             noise=np.asarray(tensors["noise"], np.float64),
             contrast_sd=float(meta["contrast_sd"]),
         )
@@ -100,6 +114,7 @@ def start_from_linear(job: Job, latent_dim: int, *, contrast: bool) -> NeuralSta
     amplitude, signal = _measure_amplitude(base)
     return NeuralStart(
         base=base,
+        curves=LatentCurves.none(),
         latents=start_latents(posterior, sd, latent_dim),
         amplitude=amplitude,
         signal=signal,
@@ -137,6 +152,7 @@ def start_from_consensus(
     signal = shell_power(mean, mean.shape[-1] // 2)[0]
     return NeuralStart(
         base=mean if with_mean else mean[:0],
+        curves=LatentCurves.none(),
         latents=torch.zeros(count, 2, latent_dim),
         amplitude=(signal.sqrt() * (0.3 if with_mean else 1.0))[: mean.shape[-1] // 2],
         signal=signal,

@@ -139,13 +139,13 @@ class NeuralStep:
         self.module = modules
         self.settings, self.device = settings, source.device
         self.count, self.points = len(source), len(source.points)
-        self._source, self._view, self._start = source, view, start
+        self.source, self._view, self._start = source, view, start
         self.chosen = np.arange(len(source)) if chosen is None else chosen
         self._beta = torch.tensor(settings.beta, device=self.device)  # a float would recompile
 
     def of(self, chosen: Rows) -> "NeuralStep":
         """Give the same step on other particles."""
-        return NeuralStep(self.module, self._source, self._view, self._start, self.settings, chosen)
+        return NeuralStep(self.module, self.source, self._view, self._start, self.settings, chosen)
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Networks; and the tables of latents and poses, row by row."""
@@ -165,7 +165,7 @@ class NeuralStep:
 
     def read(self, rows: Rows) -> NeuralBatch:
         """Read particles by their row in the source."""
-        whitened = self._source.read(rows)
+        whitened = self.source.read(rows)
         at = torch.from_numpy(rows)
         slices = whitened.slices
         pixels = torch.zeros(len(rows), 0) if self._view is None else self._view(slices)

@@ -134,6 +134,12 @@ class NeuralOptions(Options):
     linear: Path | None = Field(
         None, description="job of cryosway linear on these particles; default: fitted in OUT/linear"
     )
+    maps: int = Field(
+        48,
+        ge=0,
+        description="maps of linear, spread over its landscape, from which the network starts; 0: "
+        "from its mean and components alone",
+    )
     width: int = Field(256, ge=8, description="units of the decoder's layers")
     layers: int = Field(3, ge=0, description="residual layers of the decoder")
     domain: Literal["anchored", "hartley", "fourier"] = Field(
@@ -166,7 +172,11 @@ class NeuralOptions(Options):
         "a quarter of the box",
     )
     held_out: float = Field(
-        0.0, ge=0, lt=0.9, description="share of particles kept from training, to be judged on"
+        0.1,
+        ge=0,
+        lt=0.9,
+        description="share of particles kept from training: half of them say how much of what the "
+        "network adds is more than noise, the other half judge it",
     )
     mask: Mask = MASK
     precision: Literal["auto", "float32", "bf16"] = Field(
@@ -180,8 +190,8 @@ class NeuralOptions(Options):
     image_memory: float | None = Field(
         None,
         ge=0,
-        description="GB of memory in which all images are kept between epochs, where they fit (on a "
-        "GPU that has room they are kept there), else read in every epoch; default: a quarter of "
+        description="GB of memory in which all images are kept between epochs, where they fit (on "
+        "a GPU that has room they are kept there), else read in every epoch; default: a quarter of "
         "what is free",
     )
     seed: int = SEED
@@ -395,7 +405,11 @@ class ExportOptions(Options):
 
 
 class ReportOptions(Options):
-    """`report` has no options."""
+    """Options of `report`."""
+
+    validation: Path | None = Field(
+        None, description="folder of its validate; default: the latest beside the job's folder"
+    )
 
 
 class DockOptions(Options):
@@ -465,6 +479,9 @@ class RunOptions(Options):
     alignments: Path | None = Field(
         None, description="trrosetta: folder with NAME.a3m for each record, or one A3M file"
     )
+    database: Path | None = Field(
+        None, description="trrosetta: FASTA of many sequences, in which alignments are looked for"
+    )
     fetch: bool = Field(
         False, description="fetch a checkpoint given by name from the Hugging Face hub"
     )
@@ -476,6 +493,7 @@ class RunOptions(Options):
     model: Path | None = Field(
         None, description="atomic model to dock and follow instead, as a deposited one: mmCIF, PDB"
     )
+    confidence: Confidence = CONFIDENCE
     structural_epochs: int = Field(
         18, ge=1, description="passes of the atomic model over the particles"
     )

@@ -4,6 +4,7 @@ from cryosway.volumes._atomic_model import AtomicModel
 from cryosway.volumes._basis_grid import BasisGrid, SliceReader
 from cryosway.volumes._deformation import Deformation, DeformationSpec, nearest_seeds
 from cryosway.volumes._deformed_grid import DeformedGrid, voxel_points
+from cryosway.volumes._latent_curves import LatentCurves
 from cryosway.volumes._neural_field import FieldSpec, NeuralField
 from cryosway.volumes._neural_volume import NeuralVolume
 from cryosway.volumes._normal_equations import NormalEquations, Slices
@@ -17,6 +18,7 @@ __all__ = [
     "DeformationSpec",
     "DeformedGrid",
     "FieldSpec",
+    "LatentCurves",
     "NeuralField",
     "NeuralVolume",
     "NormalEquations",

@@ -1,4 +1,4 @@
-"""A volume whose transform is a linear part, kept as it is, plus what a network adds."""
+"""A volume whose transform is a part that is kept as it is, plus what a network adds."""
 
 from typing import final
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cryosway.optics import ifft3_half, resize_volumes
 from cryosway.volumes._basis_grid import SliceReader
+from cryosway.volumes._latent_curves import LatentCurves
 from cryosway.volumes._layers import autocast_dtype
 from cryosway.volumes._neural_field import NeuralField
 from cryosway.volumes._normal_equations import Slices
@@ -16,11 +17,12 @@ _CHUNK = 1 << 15
 
 @final
 class NeuralVolume(nn.Module):
-    """V̂(k; z) = Σ_c m_c(z) B̂_c(k) + A(|k|) · field(k; z), with m(z) = (1, z_1 … z_K).
+    """V̂(k; z) = Σ_c m_c(z) B̂_c(k) + A(|k|) · field(k; z), m(z) = (1, z_1 … z_K, c_1(z) … c_M(z)).
 
-    The linear part carries what a closed form has found already; without one it is zero. The
-    amplitude A brings every shell of the field to the same scale, so that a network of unit output
-    fits coarse and fine shells alike.
+    The base carries what closed forms have found already: mean and components, and M maps whose
+    amounts are given functions of the latent; without one it is zero. The amplitude A brings every
+    shell of the field to the same scale, so that a network of unit output fits coarse and fine
+    shells alike.
 
     Parameters
     ----------
@@ -29,19 +31,33 @@ class NeuralVolume(nn.Module):
     amplitude
         Shape (shells,): A per rounded |k|, in the units of an unnormalised transform.
     base
-        Shape (1 + K, D, D, D): mean and components, each for a latent of unit variance.
+        Shape (1 + K + M, D, D, D): mean, components, each for a latent of unit variance, and maps.
+    curves
+        Amounts c(z) of the M maps; none by default.
     """
 
     amplitude: Tensor
     base: Tensor
 
-    def __init__(self, field: NeuralField, amplitude: Tensor, base: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        field: NeuralField,
+        amplitude: Tensor,
+        base: Tensor | None = None,
+        curves: LatentCurves | None = None,
+    ) -> None:
         super().__init__()
         self.field = field
+        self.curves = LatentCurves.none() if curves is None else curves
         self.register_buffer("amplitude", amplitude.float())
         empty = torch.zeros(0, field.spec.box, field.spec.box, field.spec.box)
         self.register_buffer("base", empty if base is None else base.float())
         self._reader: SliceReader | None = None
+
+    @property
+    def linear(self) -> Tensor:
+        """Mean and components, shape (1 + K, D, D, D); empty without a base."""
+        return self.base[: len(self.base) - len(self.curves)]
 
     @property
     def band(self) -> int:
@@ -77,6 +93,12 @@ class NeuralVolume(nn.Module):
                 views = views + torch.einsum("npxc,nc->npx", read, self._mixture(z))
         return views
 
+    def base_views(self, slices: Slices, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Central slices of the mean, and of the rest of the base at latents z: (n, P, 2) each."""
+        read, amounts = self._read_base(slices, None), self._mixture(z)
+        rest = torch.einsum("npxc,nc->npx", read[..., 1:], amounts[:, 1:])
+        return read[..., 0], rest
+
     def _scale(self, points: Tensor) -> Tensor:
         """Give A at points (..., 3), whose length tells the shell."""
         shell = points.detach().norm(dim=-1).round().long()
@@ -84,7 +106,7 @@ class NeuralVolume(nn.Module):
 
     def _mixture(self, z: Tensor) -> Tensor:
         ones = torch.ones(len(z), 1, dtype=z.dtype, device=z.device)
-        return torch.cat([ones, z[:, : len(self.base) - 1]], dim=1)
+        return torch.cat([ones, z[:, : len(self.linear) - 1], self.curves(z)], dim=1)
 
     def _read_base(self, slices: Slices, rotations: Tensor | None) -> Tensor:
         if self._reader is None:
@@ -116,8 +138,8 @@ class NeuralVolume(nn.Module):
         grid = torch.view_as_complex(values).view(len(z), size, size, size // 2 + 1)
         density = ifft3_half(grid)
         if len(self.base):
-            linear = torch.einsum("cxyz,nc->nxyz", self.base, self._mixture(z))
-            density = density + resize_volumes(linear, size)
+            known = torch.einsum("cxyz,nc->nxyz", self.base, self._mixture(z))
+            density = density + resize_volumes(known, size)
         # Fewer voxels share the same transform: this keeps the values of the density.
         return density * (size / full) ** 3
 
