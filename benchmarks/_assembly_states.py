@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.spatial import cKDTree
 
 from cryosway.protein import AtomTable
+from cryosway.simulate import ASSEMBLY_BLOCKS, ASSEMBLY_STATES
 
 Bools = npt.NDArray[np.bool_]
 
@@ -31,35 +31,6 @@ BLOCK_RANGES: dict[str, tuple[tuple[int, int], ...]] = {
 CONTACT = 5.0  # Å
 # L9 sticks out of the particle to touch a neighbour in the crystal.
 LEFT_OUT = ("BI",)
-
-# Blocks that each state has beside the core; b, i, c, p, 1, 7 as in `_LETTERS`.
-STATES = ("", "b", "c", "bc", "bc7", "cp", "cp7", "bcp",
-          "bcp7", "bcp1", "bcp17", "bci", "bcip", "bcip7", "bcip1", "bcip17")  # fmt: skip
-_LETTERS = {
-    "b": "base",
-    "i": "interface",
-    "c": "centre",
-    "p": "protuberance",
-    "1": "L1 stalk",
-    "7": "L11 stalk",
-}
-# Numbers of images of CryoBench's sixteen assembly states (Ribosembly), which set the shares.
-COUNTS = (9076, 14378, 23547, 44366, 30647, 38500, 3915, 3980,
-          12740, 11975, 17988, 5001, 35367, 37448, 40540, 5772)  # fmt: skip
-
-
-def list_assembly_states() -> pd.DataFrame:
-    """Number, name and share of every state, and which blocks it has (0 or 1)."""
-    table = pd.DataFrame(
-        {
-            "state": range(len(STATES)),
-            "name": ["+".join([CORE, *(_LETTERS[x] for x in letters)]) for letters in STATES],
-            "share": np.array(COUNTS) / sum(COUNTS),
-        }
-    )
-    for letter, block in _LETTERS.items():
-        table[block] = [int(letter in letters) for letters in STATES]
-    return table
 
 
 def cut_blocks(atoms: AtomTable) -> dict[str, Bools]:
@@ -103,6 +74,6 @@ def make_assembly_states(atoms: AtomTable) -> list[AtomTable]:
     """Atoms of every state, in the frame of 4V5D."""
     blocks = cut_blocks(atoms)
     return [
-        atoms[np.any([blocks[CORE], *(blocks[_LETTERS[x]] for x in letters)], axis=0)]
-        for letters in STATES
+        atoms[np.any([blocks[CORE], *(blocks[ASSEMBLY_BLOCKS[x]] for x in letters)], axis=0)]
+        for letters in ASSEMBLY_STATES
     ]

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from _measure import run_measured, thread_limits
 from _scoring import Volume, load_volumes
 from backproject_vs_cryodrgn import PEER_REQUIREMENTS, make_peer_environment
 
-from cryosway.engine import read_json, write_json
+from cryosway.engine import read_json, run_measured, thread_limits, write_json
+from cryosway.methods._export_cryodrgn import write_poses_and_ctf
 from cryosway.particles import Particles
 
 FloatArray = npt.NDArray[np.float64]
 
-CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "voltage", "cs", "amplitude_contrast",
-               "phase_shift")  # fmt: skip
 POLL_SECONDS = 0.5
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -60,15 +58,8 @@ def require_peer(folder: Path | None, *, make: bool) -> None:
 def write_peer_input(particles: Particles, stack: Path, folder: Path) -> PeerInput:
     """Write poses.pkl and ctf.pkl of particles that lie in one stack, in its order."""
     folder.mkdir(parents=True, exist_ok=True)
-    box, pixel_size = particles.box, float(particles.ctf["pixel_size"].iloc[0])
-    poses = (particles.rotations, particles.shifts / (box * pixel_size))
-    ctf = np.zeros((len(particles), 9))
-    ctf[:, :2] = box, pixel_size
-    ctf[:, 2:] = particles.ctf[list(CTF_COLUMNS)].to_numpy()
-    made = PeerInput(stack, folder / "poses.pkl", folder / "ctf.pkl")
-    made.poses.write_bytes(pickle.dumps(poses))
-    made.ctf.write_bytes(pickle.dumps(ctf.astype(np.float32)))
-    return made
+    write_poses_and_ctf(folder, particles)
+    return PeerInput(stack, folder / "poses.pkl", folder / "ctf.pkl")
 
 
 def make_training_command(

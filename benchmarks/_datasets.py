@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _assembly_states import list_assembly_states, make_assembly_states
-from _hinge_states import list_hinge_states, make_hinge_states
+from _assembly_states import make_assembly_states
+from _hinge_states import make_hinge_states
 from scipy.spatial.transform import Rotation
 
 from cryosway._errors import CryoswayError
 from cryosway.protein import AtomTable, read_structure, read_trajectory
-from cryosway.simulate import SimulatedSet, simulate
+from cryosway.simulate import (
+    SimulatedSet,
+    list_assembly_states,
+    list_hinge_states,
+    simulate,
+)
 
 DATA_VARIABLE = "CRYOSWAY_BENCH_DATA"
 

@@ -6,6 +6,7 @@ per pixel, CTF 1–2 µm, shifts of up to 3 Å that are known: as cryoSTAR was m
 
 import shutil
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ class Case:
         Of the set.
     noise
         Whether the images are replaced by noise.
+    still
+        Whether all images are of the reference.
     options
         Of `structural`, beside its defaults.
     """
@@ -54,6 +57,7 @@ class Case:
     images: int = 2_000
     snr: float = 0.1
     noise: bool = False
+    still: bool = False
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -62,6 +66,7 @@ CASES = {
     "open": Case(reference=97),
     "1ake": Case(reference=None),
     "noise": Case(noise=True, options={"check_docking": "false", "epochs": "96"}),
+    "still": Case(still=True, options={"epochs": "96"}),
     "snr0.01": Case(images=10_000, snr=0.01),
 }
 
@@ -114,9 +119,10 @@ class KinasePath:
 
 def simulate_path(path: KinasePath, case: Case, cache: Path, seed: int) -> SimulatedSet:
     """Simulate the images of a case, or find them in the cache."""
-    ending = f"_seed{seed}" if seed else ""
+    ending = ("_still" if case.still else "") + (f"_seed{seed}" if seed else "")
+    frames = [CORE_FRAME] if case.still else range(len(path.frames))
     return simulate(
-        [path.state(frame) for frame in range(len(path.frames))],
+        [path.state(frame) for frame in frames],
         cache / f"adk_structural_snr{case.snr:g}_n{case.images}{ending}",
         n=case.images,
         box=BOX,
@@ -150,15 +156,18 @@ def find_reference(path: KinasePath, made: SimulatedSet, case: Case) -> Path:
     """Write the model that the fit starts from: a frame, or the crystal structure, docked."""
     if case.reference is not None:
         out = made.path / f"reference{case.reference}.cif"
-        write_structure(out, path.state(case.reference))
+        atoms = path.state(case.reference)
+        if case.still:  # the simulation puts the mean of its states' centres at 0
+            middle = np.average(atoms.coordinates, axis=0, weights=atoms.atomic_numbers)
+            atoms = atoms.with_coordinates(atoms.coordinates - middle)
+        write_structure(out, atoms)
         return out
-    import cryosway.simulate
-
     folder = made.path.parent / "jobs" / f"dock_{made.path.name}"
-    crystal = Path(cryosway.simulate.__file__).parent / "data" / _CRYSTAL
-    chain = folder.with_suffix(".cif")
+    crystal = Path(str(files("cryosway.simulate") / "data" / _CRYSTAL))
+    chain = folder.with_name(f"{folder.name}.cif")
     chain.parent.mkdir(exist_ok=True)
-    write_structure(chain, read_structure(crystal).select_chains(["A"]))
+    # The inhibitor is not in the images.
+    write_structure(chain, read_structure(crystal, ligands=False).select_chains(["A"]))
     consensus = cs.backproject(made.particles, folder.with_name(f"mean_{made.path.name}"))
     found = dock(chain, consensus.path / "volumes" / "mean.mrc", folder)
     return found.path / "models" / "docked.cif"

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _datasets import build_adk, build_assembly, build_hinge
-from _scoring import FloatArray, IntArray, MapScorer, load_volumes, make_union_mask
+from _scoring import FloatArray, IntArray, load_volumes
 
 import cryosway as cs
 from cryosway.simulate import SimulatedSet
-from cryosway.validate import information_imbalance, neighbourhood_similarity
+from cryosway.validate import MapScorer, judge_latents, make_union_mask, standardise
 
 BUILDERS: dict[str, Callable[..., SimulatedSet]] = {
     "adk_0.1": partial(build_adk, snr=0.1),
@@ -72,40 +72,11 @@ class NeuralSet:
         """What latents know of state, pose and CTF; see `judge_latents`."""
         particles = cs.read_particles(self.made.particles)
         rotations = particles.rotations.reshape(len(particles), 9)
-        return judge_latents(latents, self.truth, rotations, standardise_ctf(particles.ctf))
+        ctf = standardise(particles.ctf[["defocus_u", "defocus_v", "defocus_angle"]])
+        return judge_latents(latents, self.truth, rotations, ctf)
 
     def judge_perfect_latents(self) -> dict[str, Any]:
         """Scores of latents that are the truth, with a little noise to tell equal ones apart."""
         noise = np.random.default_rng(0).normal(size=self.truth.shape)
         spacing = self.truth.std(0).max() / len(np.unique(self.states))
         return self.judge_latents(self.truth + 1e-3 * spacing * noise)
-
-
-def standardise_ctf(table: pd.DataFrame) -> FloatArray:
-    """Parameters of the CTF that vary, each with mean 0 and standard deviation 1, as CryoBench."""
-    values = table[["defocus_u", "defocus_v", "defocus_angle"]].to_numpy(np.float64)
-    return np.asarray((values - values.mean(0)) / np.maximum(values.std(0), 1e-12))
-
-
-def judge_latents(
-    latents: FloatArray, truth: FloatArray, rotations: FloatArray, ctf: FloatArray
-) -> dict[str, Any]:
-    """CryoBench's measures of latents (N, k).
-
-    Returns
-    -------
-    ``neighbourhood_similarity``: percent of neighbours shared with the truth, mean over
-    neighbourhoods of 1–20 % of the images, with the value by ``chance``. Information imbalances
-    ``state``, ``pose``, ``ctf``: [latents → it, it → latents]; near 0 where known, 1 where not.
-    """
-    similarity = neighbourhood_similarity(truth, latents)
-    found: dict[str, Any] = {
-        "neighbourhood_similarity": similarity.mean,
-        "chance": float(similarity.chance.mean()),
-        "neighbours": similarity.neighbours,
-        "percent": similarity.percent,
-    }
-    for name, other in (("state", truth), ("pose", rotations), ("ctf", ctf)):
-        imbalance = information_imbalance(latents, other)
-        found[name] = [imbalance.mean_forward, imbalance.mean_backward]
-    return found

@@ -13,12 +13,11 @@ from _scoring import (
     explain_by_neighbours,
     explain_linearly,
     load_volumes,
-    make_union_mask,
     separate,
 )
 
 from cryosway.simulate import SimulatedSet
-from cryosway.validate import low_pass
+from cryosway.validate import low_pass, make_union_mask
 
 SITES = ("A", "E")  # the P site is occupied in every particle
 RATCHET = "ratchet"

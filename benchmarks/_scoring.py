@@ -1,7 +1,5 @@
-"""CryoBench's scores, the label oracle, and what latents know of the truth."""
+"""The label oracle, and what latents know of the truth."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,80 +8,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-import cryosway as cs
 from cryosway.inference import Consensus, ImageSource, fit_consensus, split_halves
 from cryosway.particles import Particles, read_map
-from cryosway.validate import low_pass, soften_mask
+from cryosway.validate import MapScorer
 from cryosway.volumes import NormalEquations
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Volume = npt.NDArray[np.float32]
 
-# The scoring mask: where the low-passed density of any true state exceeds a share of the largest.
-MASK_LOW_PASS, MASK_LEVEL = 9.0, 0.10  # Å; of the largest value
-MASK_GROW, MASK_EDGE = 6.0, 9.0  # Å
-MASK_RULE = (
-    f"largest of all true states at every voxel, low-passed to {MASK_LOW_PASS:g} Å, above "
-    f"{100 * MASK_LEVEL:g} % of its maximum, grown by {MASK_GROW:g} Å, with a cosine edge of "
-    f"{MASK_EDGE:g} Å"
-)
-
-
 # ---------------------------------------------------------------------------- maps
-
-
-def score_indices(count: int, scored: int = 100) -> IntArray:
-    """Images that CryoBench scores: every (N // n)th, the first n of them."""
-    return np.arange(0, count, max(1, count // scored))[:scored]
 
 
 def load_volumes(paths: list[Path]) -> list[Volume]:
     """Read maps."""
     return [np.asarray(read_map(path)[0], np.float32) for path in paths]
-
-
-def make_union_mask(truths: list[Volume], pixel_size: float) -> Volume:
-    """Soft mask that holds every true state; see `MASK_RULE`."""
-    largest = np.max([low_pass(truth, pixel_size, MASK_LOW_PASS) for truth in truths], axis=0)
-    inside = largest > MASK_LEVEL * largest.max()
-    return soften_mask(inside, MASK_GROW / pixel_size, MASK_EDGE / pixel_size)
-
-
-@dataclass(frozen=True)
-class MapScorer:
-    """AUC-FSC of maps against true states, within the scoring mask and without any."""
-
-    truths: list[Volume]
-    mask: Volume
-
-    def score(self, volume: Volume, state: int) -> tuple[float, float]:
-        """Masked and unmasked AUC-FSC of a map against the truth of a state."""
-        truth = self.truths[state]
-        return (
-            cs.auc_fsc(cs.fsc(volume, truth, self.mask)),
-            cs.auc_fsc(cs.fsc(volume, truth)),
-        )
-
-    def score_all(self, make_map: Callable[[int], Volume], states: IntArray) -> FloatArray:
-        """Scores (n, 2) of the maps of images 0 … n−1, which show the given states."""
-        return np.array([self.score(make_map(i), int(s)) for i, s in enumerate(states)])
-
-
-def summarise_scores(scores: FloatArray) -> dict[str, float]:
-    """Mean and standard deviation over images of masked and unmasked scores (n, 2)."""
-    mean, sd = scores.mean(0), scores.std(0)
-    return {"masked": mean[0], "masked_sd": sd[0], "unmasked": mean[1], "unmasked_sd": sd[1]}
-
-
-def compare_scores(ours: FloatArray, other: FloatArray) -> dict[str, float]:
-    """Paired difference and ratio of masked scores, with the standard error of the difference."""
-    difference = ours[:, 0] - other[:, 0]
-    return {
-        "difference": float(difference.mean()),
-        "standard_error": float(difference.std(ddof=1) / np.sqrt(len(difference))),
-        "ratio": float(ours[:, 0].mean() / other[:, 0].mean()),
-    }
 
 
 # ---------------------------------------------------------------------------- the label oracle

@@ -1,76 +1,14 @@
 """The figures to reach by atomic models, and their sections of the page."""
 
-from typing import Any
-
-from _figures import Figure, Result, describe_time, is_quiet
+from _figures import Figure, Result, describe_time
 from _markdown import format_table, show
 
-LARGEST_RMSD, LARGEST_SECONDS = 0.9, 120
-SLOPES = (0.9, 1.1)
-BOND, BOND_SD = 3.8, 0.1
-ON_NOISE = 0.2  # Å
 STARTUP_SECONDS, MEGABYTES = 30, 4000
 BEST_AUC = 0.95  # of telling which particles have a chain
-CASES = {
-    "middle": "reference from the middle of the path",
-    "open": "reference from its open end",
-    "1ake": "reference from a crystal structure, 1AKE, docked",
-    "snr0.01": "SNR 0.01, 10,000 images",
-    "noise": "pure noise",
-}
 MOVED = "moved, half-set models"
 
 
 # ---------------------------------------------------------------------------- figures
-
-
-def list_structural_adk(result: Result | None) -> list[Figure]:
-    """Accuracy on adenylate kinase."""
-    rmsd = Figure("`structural`, adenylate kinase, SNR 0.1: Cα RMSD", f"≤ {LARGEST_RMSD} Å")
-    time = Figure("the same: time on 2 cores", f"≤ {LARGEST_SECONDS} s")
-    slopes = Figure("the same: slopes of domain motion", f"{SLOPES[0]:g} to {SLOPES[1]:g}")
-    geometry = Figure("the same: Cα–Cα distances", f"{BOND} ± {BOND_SD} Å")
-    noise = Figure("`structural` on pure noise: mean displacement", f"< {ON_NOISE} Å")
-    cases = result["cases"] if result else {}
-    if "middle" not in cases:
-        return [rmsd, time, slopes, geometry, judge_noise(noise, cases)]
-    runs = list(cases["middle"].values())
-    found = [run["structural"] for run in runs]
-    worst = max(each["rmsd"] for each in found)
-    spread = [slope for each in found for slope in each["slopes"].values()]
-    reference = runs[0]["reference"]["rmsd"]
-    seeds = "" if len(runs) == 1 else f", the worst of {len(runs)} seeds"
-    cost = max((run["cost"] for run in runs), key=lambda cost: float(cost["cpu_s"]))
-    bonds = f"{found[0]['bond_mean']:.2f} ± {found[0]['bond_sd']:.2f} Å"
-    said = f"{worst:.2f} Å{seeds}; reference {reference:.2f} Å, cryoSTAR's best 1.21 Å"
-    good_bonds = abs(found[0]["bond_mean"] - BOND) <= BOND_SD and found[0]["bond_sd"] <= BOND_SD
-    return [
-        Figure(rmsd.what, rmsd.target, said, worst <= LARGEST_RMSD),
-        Figure(time.what, time.target, describe_time(cost), judge_time(cost)),
-        Figure(
-            slopes.what,
-            slopes.target,
-            f"{min(spread):.2f} to {max(spread):.2f}",
-            SLOPES[0] <= min(spread) and max(spread) <= SLOPES[1],
-        ),
-        Figure(geometry.what, geometry.target, bonds, good_bonds),
-        judge_noise(noise, cases),
-    ]
-
-
-def judge_time(cost: Result) -> bool | None:
-    """Judge a time; not one that other programs have lengthened past what is wanted."""
-    if min(cost["wall_s"], cost["cpu_s"]) <= LARGEST_SECONDS:
-        return True
-    return False if is_quiet(cost) else None
-
-
-def judge_noise(figure: Figure, cases: dict[str, Any]) -> Figure:
-    """Judge the motion that is made up where there is nothing to see."""
-    if "noise" not in cases:
-        return figure
-    moved = max(run["displacement"]["mean"] for run in cases["noise"].values())
-    return Figure(figure.what, figure.target, f"{moved:.2f} Å", moved < ON_NOISE)
 
 
 def list_deformed(result: Result | None) -> list[Figure]:
@@ -145,45 +83,6 @@ def list_atomic_projection(result: Result | None) -> list[Figure]:
 
 
 # ---------------------------------------------------------------------------- sections
-
-
-def show_structural_adk(result: Result) -> str:
-    """Accuracy, case by case and seed by seed."""
-    header = ["case", "seed", "RMSD (Å)", "of the reference", "NMP", "LID", "CORE",
-              "slopes NMP, LID", "Cα–Cα (Å)", "close pairs (truth)", "AUC-FSC", "consensus",
-              "time"]  # fmt: skip
-    rows = [
-        show_run(CASES.get(case, case), seed.removeprefix("seed"), run)
-        for case, seeds in result["cases"].items()
-        if case != "noise"
-        for seed, run in seeds.items()
-    ]
-    noise = [
-        f"On pure noise (seed {seed.removeprefix('seed')}, 96 epochs), particles are displaced by "
-        f"{run['displacement']['mean']:.2f} Å on average, by {run['displacement']['largest']:.2f} "
-        "Å at most."
-        for seed, run in result["cases"].get("noise", {}).items()
-    ]
-    introduction = (
-        "2,000 images of 64 px, 1.5 Å/px, of 98 frames from closed to open. Positions are compared "
-        "atom by atom, without superposition. AUC-FSC is that of the model's density at the "
-        "particle's latent with its true map."
-    )
-    return "\n\n".join([introduction, format_table(header, rows), *noise])
-
-
-def show_run(case: str, seed: str, run: Result) -> list[str]:
-    """Give a row of the table."""
-    found, still, maps = run["structural"], run["reference"], run["auc_fsc"]
-    regions = [f"{found['rmsd_of_regions'][name]:.2f}" for name in ("NMP", "LID", "CORE")]
-    close = f"{found['close_pairs_per_model']:.2f} ({run['truth']['close_pairs_per_model']:.2f})"
-    return [
-        case, seed, f"{found['rmsd']:.2f}", f"{still['rmsd']:.2f}", *regions,
-        ", ".join(f"{found['slopes'][name]:.2f}" for name in ("NMP", "LID")),
-        f"{found['bond_mean']:.2f} ± {found['bond_sd']:.2f}", close,
-        f"{maps['model']['masked']:.3f}", f"{maps['consensus']['masked']:.3f}",
-        describe_time(run["cost"]),
-    ]  # fmt: skip
 
 
 def show_deformed(result: Result) -> str:

@@ -18,35 +18,29 @@ from typing import Any
 
 import numpy as np
 from _datasets import build_adk
-from _measure import (
-    Cost,
-    make_parser,
-    method_command,
-    parse_options,
-    recall_cost,
-    run_measured,
-    write_result,
-)
+from _measure import make_parser, method_command, parse_options, write_result
 from _scoring import (
-    MASK_RULE,
     FloatArray,
     IntArray,
     LabelOracle,
-    MapScorer,
     check_calibration,
-    compare_scores,
     explain_by_neighbours,
     explain_linearly,
     load_volumes,
-    make_union_mask,
-    score_indices,
     score_oracle,
-    summarise_scores,
 )
 
 import cryosway as cs
-from cryosway.engine import set_threads
+from cryosway.engine import Cost, recall_cost, run_measured, set_threads
 from cryosway.simulate import SimulatedSet
+from cryosway.validate import (
+    MASK_RULE,
+    MapScorer,
+    compare_scores,
+    make_union_mask,
+    score_indices,
+    summarise_scores,
+)
 
 SNRS = (0.1, 0.03, 0.01)
 REACHES = (0, 1, 2, 3, 4, 5, 6, 7, 1000)  # neighbouring states on either side; 1000 is all

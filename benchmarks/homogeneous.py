@@ -10,9 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from _datasets import build_apoferritin
-from _measure import make_parser, method_command, parse_options, run_measured, write_result
+from _measure import make_parser, method_command, parse_options, write_result
 
 import cryosway as cs
+from cryosway.engine import run_measured
 
 Run = dict[str, Any]
 

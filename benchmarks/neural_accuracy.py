@@ -15,30 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from _cryodrgn import PeerTraining, require_peer, write_peer_input
-from _measure import (
-    Cost,
-    make_parser,
-    method_command,
-    parse_options,
-    recall_cost,
-    run_measured,
-    write_result,
-)
+from _measure import make_parser, method_command, parse_options, write_result
 from _neural_sets import BUILDERS, NeuralSet
-from _scoring import (
-    MASK_RULE,
-    FloatArray,
-    IntArray,
-    MapScorer,
-    compare_scores,
-    score_indices,
-    summarise_scores,
-)
+from _scoring import FloatArray, IntArray
 from adk_accuracy import score_consensus, score_job
 from backproject_vs_cryodrgn import PEER_REQUIREMENTS
 
 import cryosway as cs
-from cryosway.engine import read_json, set_threads
+from cryosway.engine import Cost, read_json, recall_cost, run_measured, set_threads
+from cryosway.validate import MASK_RULE, MapScorer, compare_scores, score_indices, summarise_scores
 
 RESULT = "neural_accuracy"
 METHODS = ("linear", "vae", "autodecoder")

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _measure import Cost, make_parser, method_command, parse_options, run_measured, write_result
+from _measure import make_parser, method_command, parse_options, write_result
 from backproject_vs_cryodrgn import make_dataset, make_phantom
 
 import cryosway as cs
+from cryosway.engine import Cost, run_measured
 
 LATENT_DIM, LAYERS = 8, 3
 TARGET = {"case": "128x1024", "images": 100_000, "seconds": 30.0}  # per epoch, on one H200

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 from _cryodrgn import PeerInput, make_training_command, require_peer
-from _measure import Cost, make_parser, method_command, parse_options, run_measured, write_result
+from _measure import make_parser, method_command, parse_options, write_result
 from backproject_vs_cryodrgn import PEER_REQUIREMENTS, make_dataset, make_phantom
+
+from cryosway.engine import Cost, run_measured
 
 LATENT_DIM, LAYERS = 8, 3
 EPOCHS = (1, 3)

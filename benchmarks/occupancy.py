@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from _datasets import find_data
-from _measure import make_parser, method_command, parse_options, run_measured, write_result
+from _measure import make_parser, method_command, parse_options, write_result
 from sklearn.metrics import roc_auc_score
 
 import cryosway as cs
-from cryosway.engine import read_json
+from cryosway.engine import read_json, run_measured
 from cryosway.methods._structural_model import StructuralModel
 from cryosway.protein import AtomTable, read_structure, write_structure
 from cryosway.simulate import SimulatedSet, simulate

@@ -2,16 +2,19 @@
 
 Latent tables with known answers, no images: particles of 3 to 16 states, of unequal populations,
 some of which overlap within the particles' errors (which differ between particles and directions);
-and of one continuous coordinate with two basins, at three sizes of the error. What a method gives
+and of one continuous coordinate, at three sizes of the error: with two basins, or of a motion that
+slows down to a stop at both ends, so that its density has edges. What a method gives
 are posterior means under its prior, and these are what the tables hold. Counted is how often the
 intervals of `cryosway states` hold the population that the particles were drawn from; beside it,
 those that counting particles by the nearest state (or by their posterior mean) would give. Where
 too few states are found, as when one of 50 particles lies in the tail of another, the truth of a
 state found is that of all states that are nearest to it; of one that nobody planted it is 0.
 
-With --job and --truth also of images: a finished job of `cryosway linear` on a simulated set of
-many states along one motion. Where a state truly is along the first direction is the mean of its
-particles' likelihoods, and the populations between some of these are counted in the truth.
+With --job and --truth (as many of each) also of images: finished jobs of `cryosway linear` on
+simulated sets of many states along one motion. Where a state truly is along the first direction is
+the mean of its particles' likelihoods. The populations of five intervals are counted in the truth:
+of equal lengths, and of equally many states; the motion slows down at its ends, so that the latter
+are cut where states are nearer to each other than a tenth of a particle's error.
 
     python benchmarks/populations.py --job linear_adk_snr0.03 --truth adk_snr0.03/truth.parquet
 """
@@ -20,6 +23,7 @@ import argparse
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ from _measure import make_parser, write_result
 import cryosway as cs
 from cryosway.engine import read_json, read_table, write_json
 from cryosway.landscape import (
+    LatentDensity,
     choose_mixture,
     cover_cells,
     deconvolve,
@@ -45,13 +50,14 @@ ERRORS = (0.4, 0.7, 1.1)  # of the continuous coordinate, whose basins are 5 apa
 PARTICLES = 5000
 REACH = 1.645
 EDGES = np.array([-7.0, -3.0, -1.0, 1.0, 3.0, 7.0])
+STOP = 3.0  # where the slowing motion ends, at both sides
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument("--job", type=Path, help="of linear, on simulated images")
-    parser.add_argument("--truth", type=Path, help="truth.parquet of these images")
+    parser.add_argument("--job", type=Path, nargs="*", default=[], help="of linear")
+    parser.add_argument("--truth", type=Path, nargs="*", default=[], help="truth.parquet")
     parser.add_argument("--share", type=float, default=1.0, help="of the tables, for a quick look")
     return parser.parse_args()
 
@@ -122,33 +128,47 @@ def free_energy(x: Array) -> Array:
     return 0.02 * x**4 - 0.35 * x**2 + 0.25 * x + 0.5 * np.cos(1.5 * x)
 
 
-def try_continuous(seed: int, error: float) -> dict[str, int]:
-    """One table of a continuous coordinate: populations of five intervals, and free energies."""
-    rng = np.random.default_rng(seed)
+def try_basins(seed: int, error: float) -> dict[str, int]:
+    """One table of two basins: populations of five intervals, and free energies."""
     grid = np.linspace(-7, 7, 7001)
     p = np.exp(-free_energy(grid))
-    p /= p.sum()
+    density, tally = try_continuous(seed, error, grid, p / p.sum(), EDGES)
+    axis = density.axes[0]
+    _, low_energy, high_energy = density.free_energy()
+    truth = free_energy(axis) - free_energy(axis[density.shares.argmax()])
+    within = truth < 4
+    ends = np.stack([low_energy, high_energy], axis=1)[within]
+    return tally | {"energies": int(within.sum()), "energies_held": hold_truth(ends, truth[within])}
+
+
+def try_stops(seed: int, error: float) -> dict[str, int]:
+    """One table of a motion with the pace of a pendulum: populations of five equal intervals."""
+    grid = STOP * np.linspace(-1, 1, 6003)[1:-1]
+    p = 1 / np.sqrt(STOP**2 - grid**2)
+    edges = STOP * np.linspace(-1, 1, 6)
+    edges[[0, -1]] = -np.inf, np.inf
+    return try_continuous(seed, error, grid, p / p.sum(), edges)[1]
+
+
+def try_continuous(
+    seed: int, error: float, grid: Array, p: Array, edges: Array
+) -> tuple[LatentDensity, dict[str, int]]:
+    """Draw one table from p on a grid; give the density found, and how often intervals hold."""
+    rng = np.random.default_rng(seed)
     z = rng.choice(grid, PARTICLES, p=p)
     sd = error * np.exp(0.3 * rng.normal(size=PARTICLES))
     prior = np.array([(grid**2 * p).sum()])
     means, variances = shrink((z + sd * rng.normal(size=PARTICLES))[:, None], sd[:, None], prior)
     density = deconvolve(weigh_evidence(means, variances, (np.zeros(1), np.diag(prior))))
-    axis = density.axes[0]
     tally = {"intervals": 0, "held": 0, "held_naive": 0, "tables": 1}
-    for low, high in itertools.pairwise(EDGES):
+    for low, high in itertools.pairwise(edges):
         truth = np.array([p[(grid >= low) & (grid < high)].sum()])
-        interval = np.array([density.population(cover_cells(axis, low, high))[1:]])
+        interval = np.array([density.population(cover_cells(density.axes[0], low, high))[1:]])
         counted = np.array([((means >= low) & (means < high)).mean()])
         tally["intervals"] += 1
         tally["held"] += hold_truth(interval, truth)
         tally["held_naive"] += hold_truth(count_naively(counted), truth)
-    _, low_energy, high_energy = density.free_energy()
-    truth = free_energy(axis) - free_energy(axis[density.shares.argmax()])
-    within = truth < 4
-    ends = np.stack([low_energy, high_energy], axis=1)[within]
-    tally["energies"] = int(within.sum())
-    tally["energies_held"] = hold_truth(ends, truth[within])
-    return tally
+    return density, tally
 
 
 def try_images(job: Path, truth: Path) -> dict[str, Any]:
@@ -158,35 +178,42 @@ def try_images(job: Path, truth: Path) -> dict[str, Any]:
     evidence = read_evidence(opened, axes, (0,))
     state = read_table(truth)["state"].to_numpy()[opened.particles["index"]]
     shares = np.bincount(state) / len(state)
-    weights = 1 / evidence.covariances[evidence.classes, 0, 0]
-    places = np.bincount(state, weights * evidence.centres[:, 0]) / np.bincount(state, weights)
+    variances = evidence.covariances[evidence.classes, 0, 0]
+    places = np.bincount(state, evidence.centres[:, 0] / variances)
+    places /= np.bincount(state, 1 / variances)
+    away = (evidence.centres[:, 0] - places[state]) ** 2
     density = deconvolve(evidence)
+    at = axes.project(opened.latents)[:, 0]
     ranked = np.sort(places)
-    cuts = np.linspace(0, len(places), 6).astype(int)[1:-1]
-    edges = np.concatenate([[-np.inf], (ranked[cuts - 1] + ranked[cuts]) / 2, [np.inf]])
-    rows = []
-    for low, high in itertools.pairwise(edges):
-        inside = cover_cells(density.axes[0], low, high)
-        share, least, most = density.population(inside)
-        at = opened.latents @ (axes.directions[0] / axes.scale)
-        at -= axes.mean @ (axes.directions[0] / axes.scale)
-        rows.append({
-            "from": low, "to": high, "population": share, "interval": [least, most],
-            "truth": shares[(places >= low) & (places < high)].sum(),
-            "counted": float(((at >= low) & (at < high)).mean()),
-        })  # fmt: skip
-    held = sum(row["interval"][0] <= row["truth"] <= row["interval"][1] for row in rows)
-    return {"intervals": rows, "held": held}
+    between = (ranked[1:] + ranked[:-1]) / 2
+    equal = np.linspace(ranked[0], ranked[-1], 6)[1:-1]
+    cuts = {
+        "of equal lengths": between[np.abs(between[:, None] - equal).argmin(axis=0)],
+        "of equally many states": between[np.linspace(0, len(places), 6).astype(int)[1:-1] - 1],
+    }
+    found: dict[str, Any] = {"variance_over_stated": float((away / variances).mean())}
+    for name, inner in cuts.items():
+        rows = []
+        for low, high in itertools.pairwise([-np.inf, *inner, np.inf]):
+            share, least, most = density.population(cover_cells(density.axes[0], low, high))
+            rows.append({
+                "from": low, "to": high, "population": share, "interval": [least, most],
+                "truth": shares[(places >= low) & (places < high)].sum(),
+                "counted": float(((at >= low) & (at < high)).mean()),
+            })  # fmt: skip
+        held = sum(row["interval"][0] <= row["truth"] <= row["interval"][1] for row in rows)
+        found[name] = {"intervals": rows, "held": held}
+    return found
 
 
 def list_cases(share: float) -> Iterator[tuple[str, int, Callable[[int], dict[str, Any]]]]:
     """Name, number of tables and trial of every case."""
-    for error in ERRORS:
-        yield f"continuous, error {error}", round(40 * share), lambda seed, error=error: (
-            try_continuous(seed, error))  # fmt: skip
+    for name, trial in (("basins", try_basins), ("stops", try_stops)):
+        for error in ERRORS:
+            yield f"{name}, error {error}", round(40 * share), partial(trial, error=error)
     for count, axes, tables in STATES:
-        yield f"{count} states", max(1, round(tables * share)), lambda seed, n=count, d=axes: (
-            try_states(seed, n, d))  # fmt: skip
+        trial = partial(try_states, count=count, axes=axes)
+        yield f"{count} states", max(1, round(tables * share)), trial
 
 
 def run_case(tables: int, trial: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
@@ -216,8 +243,8 @@ def main() -> None:
             write_json(cache, known)
         print(name, {key: round(value, 3) for key, value in known[name].items()}, flush=True)
     found = {"particles": PARTICLES, "cases": known}
-    if arguments.job and arguments.truth:
-        found["images"] = {arguments.job.name: try_images(arguments.job, arguments.truth)}
+    pairs = zip(arguments.job, arguments.truth, strict=True)
+    found["images"] = {job.name: try_images(job, truth) for job, truth in pairs}
     write_result(arguments.results, "populations", found)
 
 

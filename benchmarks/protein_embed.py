@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _measure import make_parser, run_measured, write_result
+from _measure import make_parser, write_result
+
+from cryosway.engine import run_measured
 
 SEQUENCES = "sequences/swissprot_5000.fasta.gz"
 NAIVE = """

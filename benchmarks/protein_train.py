@@ -11,10 +11,10 @@ command goes on. A table of clusters may be given, and is made otherwise.
 import argparse
 from pathlib import Path
 
-from _measure import make_parser, method_command, recall_cost, run_measured, write_result
+from _measure import make_parser, method_command, write_result
 
 import cryosway as cs
-from cryosway.engine import read_json
+from cryosway.engine import read_json, recall_cost, run_measured
 
 SEQUENCES = "sequences/uniprot2014_go_60k.fasta.gz"
 

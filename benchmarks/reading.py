@@ -28,10 +28,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.fft
-from _measure import make_parser, method_command, run_measured, write_result
+from _measure import make_parser, method_command, write_result
 
 import cryosway as cs
-from cryosway.engine import count_cpus
+from cryosway.engine import count_cpus, run_measured
 from cryosway.particles import (
     GroupGeometry,
     PreparationSteps,

@@ -16,15 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from _datasets import build_ribosome
-from _measure import (
-    Cost,
-    make_parser,
-    method_command,
-    parse_options,
-    recall_cost,
-    run_measured,
-    write_result,
-)
+from _measure import make_parser, method_command, parse_options, write_result
 from _ribosome_truth import (
     MOTIONS,
     RATCHET,
@@ -37,7 +29,7 @@ from _ribosome_truth import (
 from _scoring import FloatArray, Volume, load_volumes
 
 import cryosway as cs
-from cryosway.engine import set_threads
+from cryosway.engine import Cost, recall_cost, run_measured, set_threads
 from cryosway.simulate import SimulatedSet
 
 FINEST_COMPARED = 12.0  # Å

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from _datasets import build_adk
-from _measure import make_parser, method_command, parse_options, run_measured, write_result
+from _measure import make_parser, method_command, parse_options, write_result
 
 import cryosway as cs
+from cryosway.engine import run_measured
 
 Run = dict[str, Any]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from _figures import Figure, Result, Results, describe_time, list_figures
+from _kinase_figures import list_structural_adk, show_structural_adk
 from _markdown import format_table, show
 from _measure import RESULTS, describe_machine
 from _neural_figures import (
@@ -29,12 +30,10 @@ from _structural_figures import (
     list_atomic_projection,
     list_deformed,
     list_occupancy,
-    list_structural_adk,
     list_structural_large,
     show_atomic_projection,
     show_deformed,
     show_occupancy,
-    show_structural_adk,
     show_structural_large,
 )
 

@@ -329,6 +329,8 @@ class HungryStep(SineStep):
     [
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("unable to mmap 9 bytes: Cannot allocate memory; not enough memory"),
         MemoryError(),
     ],
 )

@@ -1,5 +1,7 @@
 """Mixtures and densities of latents with errors: the truth behind them, and intervals that hold."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -157,6 +159,38 @@ def test_free_energies_are_of_shares():
     assert (ends[1:, 0] < energy[1:]).all() and (ends[0] == 0).all()
 
 
+def test_a_rare_state_is_found_beside_junk():
+    """One particle in fifty, which a wide component has taken in with the junk."""
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(3000, 2)) * [4.0, 0.5]
+    z[:60] = [0.0, 9.0] + 0.3 * rng.normal(size=(60, 2))
+    z[-30:] = 12 * rng.normal(size=(30, 2))
+    evidence = weigh_evidence(z + rng.normal(size=z.shape), np.ones_like(z))
+    wide = Mixture(np.array([0.97, 0.03]), np.array([[0.0, 0.0], [0.0, 6.0]]),
+                   np.array([np.diag([16.0, 0.25]), 60 * np.eye(2)]))  # fmt: skip
+    mixture = fit_mixture(evidence, 3, smaller=wide)
+    assert mixture.log_likelihood >= fit_mixture(evidence, 3).log_likelihood
+    (near,) = np.flatnonzero(np.linalg.norm(mixture.centres - [0, 9], axis=1) < 1)
+    assert mixture.shares[near] == pytest.approx(0.02, rel=0.2)
+    assert (join_components(mixture) == join_components(mixture)[near]).sum() == 1
+
+
+def test_junk_is_no_bridge_between_states():
+    """A wide, low component goes to one of two peaks that it lies under; they stay two."""
+    shares, centres = np.array([0.6, 0.38, 0.02]), np.array([[-5.0, 0.0], [5.0, 0.0], [0.0, 2.0]])
+    covariances = np.stack([np.eye(2), np.eye(2), 60 * np.eye(2)])
+    states = join_components(Mixture(shares, centres, covariances))
+    assert states[0] != states[1]
+    assert states[2] in states[:2]
+
+
+def test_a_way_over_shoulders_is_one_state():
+    """From a peak over components that are each lower than the last, without a barrier."""
+    centres = np.array([[0.0, 0.0], [2.0, 0.5], [4.0, 2.0], [5.0, 4.0]])
+    chain = Mixture(np.array([0.6, 0.25, 0.1, 0.05]), centres, np.stack([np.eye(2)] * 4))
+    assert set(join_components(chain)) == {0}
+
+
 def test_weights_undo_a_bias(evidence, mixture):
     """State 1 seen three times too often: weights of a third give its share back."""
     state = draw()[3]
@@ -199,7 +233,23 @@ def test_half_a_million_particles_leave_no_ripples():
     energy, low, high = found.free_energy()
     inside = energy < 3
     assert (low[inside] <= energy[inside]).all() and (energy[inside] <= high[inside]).all()
-    assert (high - low)[inside].max() < 1.0
+    assert (high - low)[inside].max() < 1.5
+
+
+@pytest.mark.parametrize(("stops", "order"), [(True, 1), (False, 3)])
+def test_what_a_density_looks_like_decides_how_it_is_smoothed(stops, order):
+    """A pendulum piles up where it turns; intervals must know it. A Gaussian is smooth."""
+    rng = np.random.default_rng(4)
+    z = 3 * np.sin(rng.uniform(-np.pi / 2, np.pi / 2, 8000)) if stops else rng.normal(size=8000)
+    sd = np.full((8000, 1), 0.6)
+    found = deconvolve(weigh_evidence(z[:, None] + sd * rng.normal(size=sd.shape), sd**2))
+    assert max(found.orders, key=found.orders.__getitem__) == order
+    edges = [-np.inf, -1.8, -0.6, 0.6, 1.8, np.inf]
+    held = 0
+    for low, high in itertools.pairwise(edges):
+        _, least, most = found.population(cover_cells(found.axes[0], low, high))
+        held += least <= ((low <= z) & (z < high)).mean() <= most
+    assert held >= 4
 
 
 def test_a_plane_is_that_of_its_directions():

@@ -10,6 +10,7 @@ import torch
 from cryosway.engine import JobFolder, write_table
 from cryosway.jobs import Job, open_job
 from cryosway.methods._job_files import VolumeIndex, particles_table
+from cryosway.methods._null_images import NullImages
 from cryosway.methods._structural import structural
 from cryosway.methods._structural_model import StructuralModel, make_deformation
 from cryosway.methods._structural_views import BeadViews
@@ -40,6 +41,18 @@ def make_set(tmp_path_factory):
         settings = {**defaults, "snr": 0.2, "shift": 10.0, "seed": 1, **settings}
         folder = tmp_path_factory.mktemp("set")
         return simulate_images(chosen, folder / "set", n=n, threads=1, **settings)
+
+    return make
+
+
+@pytest.fixture
+def make_noise(tmp_path):
+    """Replace the images of particles by noise of a spectrum."""
+
+    def make(particles, noise, seed):
+        nothing = torch.zeros(particles.box, particles.box, particles.box)
+        images = NullImages(particles, nothing, noise, np.ones(len(particles)), 0.0, 0.0)
+        return images.write(tmp_path / "noise.mrcs", seed, lambda _: None)
 
     return make
 

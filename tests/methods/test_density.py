@@ -10,7 +10,7 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
-from cryosway.methods import _density_deformed
+from cryosway.methods import _density_deformed, _density_run
 from cryosway.methods._density import density
 from cryosway.methods._density_data import DensityData
 from cryosway.methods._density_motions import HalfMotions, Motions, ParticleFrames
@@ -95,7 +95,7 @@ def test_resumes_where_it_stopped(job, tmp_path, monkeypatch):
         with pytest.raises(RuntimeError):
             density(job, tmp_path / "out", **options)
     monkeypatch.setattr(_density_deformed, "solve_moved", stop)
-    monkeypatch.setattr(_density_deformed, "accumulate_weighted", stop)
+    monkeypatch.setattr(_density_run, "accumulate_weighted", stop)
     done = density(job, tmp_path / "out", **options)
     assert done.status == "finished"
     assert "auc_fsc_region_after" not in done.info["density"]

@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import starfile
 from numpy.lib.recfunctions import append_fields
 
 import cryosway as cs
@@ -75,9 +77,30 @@ def test_star_to_job_to_star_is_the_same_to_the_character(job, star, tmp_path):
     assert list(found) == list(whole) and found["labNote"][0] == "001"
     for name, column in whole.items():
         assert found[name] == [column[row] for row in wanted]
-    import starfile
+    before, after = starfile.read(star), starfile.read(tmp_path / "particles.star")
+    expected = before["particles"].iloc[wanted].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after["particles"], expected)
+    pd.testing.assert_frame_equal(after["optics"], before["optics"])
 
-    assert len(starfile.read(tmp_path / "particles.star")["particles"]) == len(wanted)
+
+@pytest.mark.parametrize("to", ["relion", "cryosparc"])
+def test_a_selection_and_the_rest_are_the_whole(job, star, tmp_path, to):
+    """Each in the order of the input; what is selected of a selection is the same again."""
+    folders = [tmp_path / "some", tmp_path / "rest"]
+    for folder, invert in zip(folders, (False, True), strict=True):
+        cs.select(job, folder, cluster=(1,), state=(2,), invert=invert, to=to)
+    rows = [rows_in(folder) for folder in folders]
+    assert sorted([*rows[0], *rows[1]]) == list(range(COUNT))
+    assert all(chosen == sorted(chosen) for chosen in rows)
+    whole = cs.read_particles(star)
+    name = "particles.star" if to == "relion" else "particles.cs"
+    for folder, chosen in zip(folders, rows, strict=True):
+        found = cs.read_particles(folder / name)
+        np.testing.assert_array_equal(found.images(), whole.images(chosen))
+        np.testing.assert_allclose(found.rotations, whole.rotations[chosen], atol=1e-6)
+        np.testing.assert_allclose(found.shifts, whole.shifts[chosen], atol=1e-5)
+    cs.select(job, tmp_path / "again", index=(folders[0] / "rows.txt",), to=to)
+    assert (tmp_path / "again" / name).read_bytes() == (folders[0] / name).read_bytes()
 
 
 def test_cs_to_job_to_cs_keeps_dtypes_and_uids(star, tmp_path):

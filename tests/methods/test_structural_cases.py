@@ -92,17 +92,18 @@ def test_more_modes_do_not_lead_astray(images, states, reference, tmp_path):
     assert found < still
 
 
-@pytest.mark.parametrize("epochs", [4, 40])
-def test_nothing_moves_on_noise(epochs, images, reference, tmp_path):
+def test_nothing_moves_on_noise_and_training_stops(images, reference, tmp_path):
     particles = read_particles(images.particles)[np.arange(COUNT // 2)]
     path = tmp_path / "noise.mrcs"
-    pixels = np.random.default_rng(epochs).standard_normal((COUNT // 2, BOX, BOX), np.float32)
+    pixels = np.random.default_rng(4).standard_normal((COUNT // 2, BOX, BOX), np.float32)
     with StackWriter(path, BOX, PIXEL_SIZE, "float32", COUNT // 2) as writer:
         writer.write(pixels)
     noise = particles.with_images(path).with_contrast(np.ones(COUNT // 2, np.int8))
-    chosen = {**LENIENT, "epochs": epochs, "latent_dim": 2, "modes": 12}
+    chosen = {**LENIENT, "epochs": 40, "batch_size": 30, "latent_dim": 2, "modes": 12}
     job = structural(noise, tmp_path / "job", model=reference, **chosen)
     assert job.particles["displacement"].mean() < 0.2
+    assert job.info["training"]["steps"] == 4
+    assert "it stays in place" in (job.path / "log.txt").read_text()
 
 
 def test_encoder_finds_the_two_states(images, states, reference, tmp_path):

@@ -8,7 +8,6 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import read_json, read_table
-from cryosway.methods._audit_controls import write_noise
 from cryosway.methods._audit_density import judge_region
 from cryosway.methods._bead_ensemble import read_uncertainty, uncertainty_to_b_factor
 from cryosway.methods._structural_disagreement import latent_spread
@@ -184,12 +183,11 @@ def test_resumes_with_the_same_answer(two_domains, tmp_path):
     assert again.info["halves"] == two_domains.job.info["halves"]
 
 
-def test_warns_of_motion_that_unseen_images_do_not_show(two_domains, fitted, tmp_path):
-    particles = fitted.data.particles[:60].with_contrast(np.ones(60))
-    write_noise(tmp_path / "noise.mrcs", particles, noise_of(fitted), seed=0)
+def test_warns_of_motion_that_unseen_images_do_not_show(two_domains, fitted, make_noise, tmp_path):
+    noise = make_noise(fitted.data.particles[:60], noise_of(fitted), 0)
     options = {**two_domains.options, "epochs": 1}
     with pytest.warns(CryoswayWarning, match="half-set models have learnt"):
-        cs.structural(particles.with_images(tmp_path / "noise.mrcs"), tmp_path / "job", **options)
+        cs.structural(noise, tmp_path / "job", **options)
 
 
 def test_no_halves_leaves_them_out(two_domains, tmp_path):

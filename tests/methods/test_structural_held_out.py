@@ -9,7 +9,6 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder
-from cryosway.methods._audit_controls import write_noise
 from cryosway.methods._bead_ensemble import BeadEnsemble
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._held_out import Gain, choose_held_out
@@ -49,10 +48,9 @@ def test_held_out_particles_have_latents_as_good_as_others(job, two_domains):
     assert error[held].mean() < 1.5 * error[~held].mean()
 
 
-def test_motion_learnt_from_noise_is_not_borne_out(job, two_domains, tmp_path):
+def test_motion_learnt_from_noise_is_not_borne_out(job, two_domains, make_noise, tmp_path):
     particles = read_particles(two_domains.particles)
-    write_noise(tmp_path / "noise.mrcs", particles, read_noise(job.path, particles.box), seed=1)
-    noise = particles.with_images(tmp_path / "noise.mrcs").with_contrast(np.ones(len(particles)))
+    noise = make_noise(particles, read_noise(job.path, particles.box), 1)
     options = two_domains.options | QUICK | {"mask": job.path / "volumes" / "mask.mrc"}
     with pytest.warns(CryoswayWarning, match="kept from the training"):
         found = cs.structural(noise, tmp_path / "job", **options)

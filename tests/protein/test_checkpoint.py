@@ -1,5 +1,6 @@
 """Checkpoints open whatever names their tensors have, and say what is wrong with them."""
 
+import importlib.metadata
 import json
 import pickle
 
@@ -187,3 +188,12 @@ def test_old_releases_of_transformers_are_refused(monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", lambda name: "5.2.0")
     with pytest.raises(CryoswayError, match=r"5\.2\.0 computes wrong logits for padded batches"):
         checkpoints.require_transformers()
+
+
+def test_what_to_install_is_told_before_anything_is_opened(tmp_path, monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    with pytest.raises(CryoswayError, match=r"pip install 'cryosway\[protein\]'"):
+        open_checkpoint(tmp_path)

@@ -8,6 +8,7 @@ from cryosway.report import (
     figure_png,
     plot_defocus,
     plot_embedding,
+    plot_free_energy,
     plot_fsc,
     plot_latent_density,
     plot_noise,
@@ -125,3 +126,32 @@ def test_paint_mixes_by_counts_whatever_the_order():
 def test_state_colours_are_distinct_for_any_number():
     for count in (1, len(QUALITATIVE), 30):
         assert len(set(state_colours(count))) == count
+
+
+def test_energies_that_fall_again_at_the_edge_are_not_shown():
+    """Junk beyond the grid is seen in its last cells."""
+    energy = np.array([2.5, 4.0, 5.0, 1.0, 0.0, 1.5, 7.0, 8.0, 3.0])
+    profile = {"direction": 1, "coordinate": np.arange(9.0), "energy": energy,
+               "low": energy - 0.1, "high": energy + 0.1}  # fmt: skip
+    found = {"profiles": [profile], "plane": None, "states": [], "coverage": 0.9}
+    assert plot_free_energy(found).axes[0].get_xlim() == (2.0, 7.0)
+    energy[0] = 0.5  # a basin at the edge is one
+    assert plot_free_energy(found).axes[0].get_xlim() == (0.0, 7.0)
+
+
+def test_four_panels_are_two_by_two():
+    profile = {"direction": 1, "coordinate": [0.0, 1.0], "energy": [0.0, 1.0], "low": [0.0, 1.0],
+               "high": [0.0, 1.0]}  # fmt: skip
+    found = {"profiles": [profile] * 4, "plane": None, "states": [], "coverage": 0.9}
+    figure, alone = plot_free_energy(found), plot_free_energy(found | {"profiles": [profile]})
+    assert figure.get_figheight() > 1.4 * alone.get_figheight()
+    assert len({round(axis.get_position().x0, 1) for axis in figure.axes}) == 2
+
+
+def test_a_number_does_not_cover_a_small_cluster():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, 500), rng.normal(6, 0.05, 50)])
+    table = pd.DataFrame({"umap1": x, "umap2": x, "cluster": 1 + (x > 4)})
+    texts = {t.get_text(): t for t in plot_embedding(table).axes[1].texts}
+    assert texts["1"].get_position() == (0, 0)
+    assert texts["2"].get_position() != (0, 0)

@@ -4,12 +4,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import docstring_parser
 from cyclopts import Group, Parameter
 from pydantic import BaseModel
 
+from cryosway._errors import CryoswayError
 from cryosway.cli._commands import Command
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -57,8 +58,11 @@ _SOURCES: dict[str, tuple[tuple[str, Any, str], ...]] = {
         ("structures", list[Path], "Structures (mmCIF, PDB), maps (.mrc) or a trajectory (.dcd)."),
     ),
     "docking": (
-        ("model", Path, "Atomic model: mmCIF or PDB."),
-        ("map", Path, "Density map (.mrc), whose voxel size and origin are right."),
+        (
+            "files",
+            list[Path],
+            "Atomic models (one given twice is there twice), and last the density map (.mrc).",
+        ),
     ),
     "comparison": (
         ("model", Path, "Structure that is judged: mmCIF or PDB; a model, ensemble or prediction."),
@@ -70,7 +74,21 @@ _SOURCES: dict[str, tuple[tuple[str, Any, str], ...]] = {
     ),
     "atlas": (("atlas", Path, "Folder that cryosway protein atlas has made."),),
     "job": (("job", Path, "Job folder."),),
+    "scenes": (
+        (
+            "sources",
+            list[Path],
+            "A job, a folder of cryosway path, maps in their order, or files of atomic models.",
+        ),
+    ),
+    "jobs": (("jobs", list[Path], "Job folders, two or more."),),
     "folder": (("folder", Path, "Training folder of cryoDRGN (its --outdir)."),),
+    "folders": (("folders", list[Path], "Folders of cryosway bench run or bench score."),),
+    "sets": (("sets", list[Path], "Sets of cryosway bench make, or folders of CryoBench's."),),
+    "scoring": (
+        ("truth", Path, "Set of cryosway bench make or simulate, or a folder of CryoBench's."),
+        ("result", Path, "Job on the set's particles, or folder of another program's results."),
+    ),
     "none": (),
 }
 
@@ -100,13 +118,23 @@ def call_target(command: Command, sources: tuple[Any, ...], values: dict[str, An
         reading = {name: values.pop(name) for name in _READING if name in values}
     if isinstance(command.out, Path):
         values.setdefault("out", command.out)
-    if sources and isinstance(sources[0], list) and len(sources[0]) == 1:
+    if command.source == "docking":
+        sources = _part_map(sources[0])
+    elif sources and isinstance(sources[0], list) and len(sources[0]) == 1:
         sources = (sources[0][0],)
     if command.source == "particles":
         from cryosway.particles import read_particles
 
         sources = (read_particles(sources[0], **reading),)
     return import_name(command.target)(*sources, **values)
+
+
+def _part_map(files: list[Path]) -> tuple[list[Path], Path]:
+    """Part the models to dock from the map, which is the last."""
+    if len(files) < 2:
+        msg = "protein dock: give one atomic model or several, and last the map"
+        raise CryoswayError(msg)
+    return files[:-1], files[-1]
 
 
 def import_name(target: str) -> Any:
@@ -123,7 +151,9 @@ def _build_parameters(command: Command) -> Iterator[inspect.Parameter]:
             annotation=_annotate(kind, Parameter(help=text)),
         )
     if command.out is not None:
-        yield _keyword("out", Path, command.out, "Folder for the result.", _JOB)
+        movie = command.source == "scenes"
+        what = "The movie: a .mp4, .gif or .webp file." if movie else "Folder for the result."
+        yield _keyword("out", Path, command.out, what, _JOB)
     listed = _list_model_options(command) if command.options else _list_arguments(command)
     for name, kind, default, about in listed:
         group = _JOB if name in _JOB_NAMES else _METHOD
@@ -141,9 +171,21 @@ def _keyword(name: str, kind: Any, default: Any, text: str | None, group: Group)
     empty = inspect.Parameter.empty
     negative = None if kind is bool and default is True else ()
     shown = False if default is None or default is False or default == () else None
-    how = Parameter(group=group, negative=negative, show_default=shown, help=text)
+    how = Parameter(
+        group=group,
+        negative=negative,
+        show_default=shown,
+        help=text,
+        consume_multiple=_is_list_of_choices(kind),
+    )
     default = empty if default is ... else default
     return inspect.Parameter(name, KEYWORD, default=default, annotation=_annotate(kind, how))
+
+
+def _is_list_of_choices(kind: Any) -> bool:
+    """Tell whether several values may follow one name, as in ``--parts null halves``."""
+    members = get_args(kind)
+    return get_origin(kind) is tuple and bool(members) and get_origin(members[0]) is Literal
 
 
 def _annotate(kind: Any, how: Parameter) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 METHODS = "cryosway.methods"
 OPTIONS = "cryosway.methods._options"
 PROTEIN_OPTIONS = "cryosway.methods._protein_options"
+BENCH_OPTIONS = "cryosway.methods.bench._options"
 LANDSCAPE_OPTIONS = "cryosway.methods._landscape_options"
 ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
 TRAINING_CONTROLS = (*ALL_CONTROLS, "gpus")
@@ -21,12 +22,20 @@ Source = Literal[
     "predictions",
     "atlas",
     "job",
+    "scenes",
+    "jobs",
     "folder",
+    "folders",
+    "scoring",
+    "sets",
     "none",
 ]
 
 #: Groups of commands, as in ``cryosway protein dock``: the first word and its line of help.
-GROUPS = {"protein": "Models and sequences: dock, compare, fold, search, embed, score, train."}
+GROUPS = {
+    "protein": "Models and sequences: dock, compare, fold, search, embed, score, train.",
+    "bench": "The benchmark: make sets, run methods, score any program, one table.",
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,10 @@ class Command:
         The line in ``cryosway --help``.
     source : str
         What the first arguments are: particles (files, read before the call), structures (files),
-        docking (a structure and a map), comparison (two structures), sequences (a file),
-        predictions (folders), atlas (a folder), job (a folder), folder (of another program), or
-        none.
+        docking (structures and a map), comparison (two structures), sequences (a file),
+        predictions (folders), atlas (a folder), job (a folder), jobs (several), folder (of another
+        program), folders (of scores), scoring (a set with a known truth, and a result), sets
+        (several), or none.
     options : str, optional
         "module:Model", the pydantic model of its options, which is shown as help without
         importing the function; without one, the keyword arguments of the function's signature
@@ -86,7 +96,7 @@ COMMANDS = (
     Command(
         "run",
         f"{METHODS}:run",
-        "All of it with sensible decisions: from particles to one report.",
+        "All of it: from particles, and a sequence or model if there is one, to one report.",
         options=f"{OPTIONS}:RunOptions",
     ),
     Command(
@@ -192,6 +202,13 @@ COMMANDS = (
         controls=(),
     ),
     Command(
+        "movie",
+        "cryosway.cli._movie:movie",
+        "A movie of the maps or models along a path: mp4, gif or webp, without a display.",
+        source="scenes",
+        controls=(),
+    ),
+    Command(
         "states",
         f"{METHODS}:states",
         "Discrete states, their populations and free energies, with intervals.",
@@ -207,6 +224,21 @@ COMMANDS = (
         source="job",
         options=f"{LANDSCAPE_OPTIONS}:SelectOptions",
         controls=(),
+    ),
+    Command(
+        "validate",
+        f"{METHODS}:validate",
+        "What is real: null test, half-sets, leakage, support, convergence, truth.",
+        source="job",
+        options=f"{METHODS}._validate_options:ValidateOptions",
+    ),
+    Command(
+        "compare",
+        f"{METHODS}:compare",
+        "Methods, seeds or data sets side by side: where latents and maps agree.",
+        source="jobs",
+        options=f"{METHODS}._compare_options:CompareOptions",
+        controls=("resume", "overwrite", "threads"),
     ),
     Command(
         "export",
@@ -227,7 +259,7 @@ COMMANDS = (
     Command(
         "protein dock",
         f"{METHODS}:dock",
-        "Where a model lies in a map: all rotations, shifts and both hands; model–map FSC.",
+        "Where models lie in a map, one or several; what density they explain; both hands.",
         source="docking",
         options=f"{OPTIONS}:DockOptions",
     ),
@@ -291,6 +323,37 @@ COMMANDS = (
         source="sequences",
         options=f"{PROTEIN_OPTIONS}:ProteinTrainOptions",
         controls=TRAINING_CONTROLS,
+    ),
+    Command(
+        "bench make",
+        f"{METHODS}:bench_make",
+        "Sets with a known truth, as CryoBench's, offline: kinds, SNRs, variants.",
+        source="none",
+        options=f"{BENCH_OPTIONS}:BenchMakeOptions",
+        controls=("overwrite", "threads"),
+    ),
+    Command(
+        "bench run",
+        f"{METHODS}:bench_run",
+        "Methods of ours and other programs on sets, measured and scored.",
+        source="sets",
+        options=f"{BENCH_OPTIONS}:BenchRunOptions",
+        controls=("threads",),
+    ),
+    Command(
+        "bench score",
+        f"{METHODS}:bench_score",
+        "Maps and latents of any program against the truth of a set, CryoBench's or ours.",
+        source="scoring",
+        options=f"{BENCH_OPTIONS}:BenchScoreOptions",
+        controls=("resume", "overwrite", "threads"),
+    ),
+    Command(
+        "bench table",
+        f"{METHODS}:bench_table",
+        "All scores in one table, with plots.",
+        source="folders",
+        controls=(),
     ),
     Command(
         "report",

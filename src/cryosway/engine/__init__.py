@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryosway._lazy import lazy_attributes
 from cryosway.engine._atomic import clear_leftovers, write_atomically
 from cryosway.engine._checkpoints import load_tensors, save_tensors
-from cryosway.engine._console import show_messages
+from cryosway.engine._console import LOGGER, show_messages
 from cryosway.engine._files import read_json, read_table, to_plain, write_json, write_table
 from cryosway.engine._hardware import (
     available_memory_bytes,
@@ -22,6 +22,7 @@ from cryosway.engine._interrupts import Terminated, TimeLimitError, terminate_as
 from cryosway.engine._job_folder import JobFolder
 from cryosway.engine._job_info import FORMAT_NAME, FORMAT_VERSION, collect_versions, read_job_info
 from cryosway.engine._lock import FolderLock, is_locked
+from cryosway.engine._measured_run import Cost, recall_cost, run_measured, thread_limits
 from cryosway.engine._options import Options
 from cryosway.engine._os_errors import explain_os_errors
 from cryosway.engine._progress import Progress, format_duration
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT_NAME",
     "FORMAT_VERSION",
+    "LOGGER",
+    "Cost",
     "FolderLock",
     "JobFolder",
     "Losses",
@@ -82,12 +85,15 @@ __all__ = [
     "read_job_info",
     "read_json",
     "read_table",
+    "recall_cost",
+    "run_measured",
     "save_tensors",
     "select_device",
     "set_threads",
     "share_job",
     "show_messages",
     "terminate_as_exception",
+    "thread_limits",
     "to_plain",
     "train",
     "write_atomically",

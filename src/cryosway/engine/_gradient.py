@@ -18,6 +18,14 @@ from cryosway.engine._training import Losses, TrainingStep
 
 Rows = npt.NDArray[np.int64]
 
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "defaultcpuallocator",
+    "cublas_status_alloc_failed",
+)
+
 
 @final
 @dataclass(frozen=True)
@@ -155,10 +163,10 @@ class GradientComputer:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception says that memory, of the GPU or the machine, did not suffice."""
-    words = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in said for phrase in _OUT_OF_MEMORY)
 
 
 def _split(rows: Rows, parts: int) -> list[Rows]:

@@ -70,8 +70,19 @@ from cryosway.inference._objective import (
     measure_misfit,
 )
 from cryosway.inference._particle_tables import LatentTable, PoseTable, rotate_by
-from cryosway.inference._pose_errors import PoseErrors, PosePosterior
-from cryosway.inference._posterior import GaussianPosterior, gram_matrices, infer_posterior
+from cryosway.inference._pose_errors import (
+    PoseErrors,
+    PosePosterior,
+    move_derivatives,
+    turn_derivatives,
+)
+from cryosway.inference._posterior import (
+    GaussianPosterior,
+    gram_matrices,
+    gram_of_columns,
+    infer_posterior,
+    make_columns,
+)
 from cryosway.inference._residual_noise import estimate_noise
 from cryosway.inference._simulated_null import SimulatedNull
 from cryosway.inference._varying_mask import widen_mask
@@ -114,14 +125,17 @@ __all__ = [
     "fit_consensus",
     "gaussian_divergence",
     "gram_matrices",
+    "gram_of_columns",
     "infer_all",
     "infer_posterior",
     "judge_heterogeneity",
     "learn_shares",
     "list_compositions",
+    "make_columns",
     "make_setting",
     "measure_misfit",
     "mix_compositions",
+    "move_derivatives",
     "normalise_basis",
     "plan_stages",
     "regularise_by_halves",
@@ -139,6 +153,7 @@ __all__ = [
     "start_fit",
     "subspace_overlap",
     "total_power",
+    "turn_derivatives",
     "update_contrast_sd",
     "weigh_compositions",
     "weigh_shells",

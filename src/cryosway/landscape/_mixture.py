@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cryosway.landscape._evidence import LatentEvidence
+from cryosway.landscape._mixture_starts import group_points, split_components, take_sample
 
 FloatArray = NDArray[np.floating]
 LEAST_WIDTH = 0.2
@@ -18,7 +19,7 @@ _SEARCH_TOLERANCE, _TOLERANCE = 1e-6, 1e-8  # nats per particle and step
 _STARTS = 2
 _IN_VAIN = 2  # so many more components without a better criterion end the search
 _BLOCK = 65_536
-_START_AT_MOST = 10_000
+_SPLIT_STEPS = 5  # after which it is judged which component is best split
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,12 @@ def class_blocks(evidence: LatentEvidence) -> Iterator[tuple[NDArray[np.int64], 
 
 
 def fit_mixture(
-    evidence: LatentEvidence, count: int, *, seed: int = 0, tolerance: float = _TOLERANCE
+    evidence: LatentEvidence,
+    count: int,
+    *,
+    seed: int = 0,
+    tolerance: float = _TOLERANCE,
+    smaller: Mixture | None = None,
 ) -> Mixture:
     """Fit a mixture of a given number of components (best of some starts, seeded).
 
@@ -107,16 +113,18 @@ def fit_mixture(
         Same seed, same answer.
     tolerance : float
         Steps end when the likelihood grows by no more than this per particle, nats.
+    smaller : Mixture, optional
+        Fitted, with one component less: another start is this with one of them in two.
 
     Returns
     -------
     Mixture
         Sorted along the first coordinate.
     """
-    fits = [
-        _improve(evidence, _start(evidence, count, seed + start), tolerance)
-        for start in range(_STARTS if count > 1 else 1)
-    ]
+    starts = [_start(evidence, count, seed + start) for start in range(_STARTS if count > 1 else 1)]
+    if smaller is not None:
+        starts += _start_by_split(evidence, smaller, seed)
+    fits = [_improve(evidence, start, tolerance) for start in starts]
     best = max(fits, key=lambda fit: fit.log_likelihood)
     return sort_components(best)
 
@@ -160,8 +168,9 @@ def choose_mixture(
     Mixture
     """
     best, lowest, vain = None, np.inf, 0
+    found: Mixture | None = None
     for count in range(1, most + 1):
-        found = fit_mixture(evidence, count, seed=seed, tolerance=_SEARCH_TOLERANCE)
+        found = fit_mixture(evidence, count, seed=seed, tolerance=_SEARCH_TOLERANCE, smaller=found)
         criterion = found.parameters * np.log(len(evidence)) - 2 * found.log_likelihood
         if halves is not None:
             criterion = -2 * _judge_halves(evidence, halves, count, seed)
@@ -225,32 +234,28 @@ def _level(scores: FloatArray) -> FloatArray:
 
 def _start(evidence: LatentEvidence, count: int, seed: int) -> Mixture:
     """Start from k-means; with another seed, from other centres."""
-    from sklearn.cluster import KMeans
-
-    points = evidence.centres[:: max(1, -(-len(evidence) // _START_AT_MOST))]
-    found = KMeans(count, n_init=1, random_state=seed).fit(points)
-    error = np.diag(evidence.typical_sd**2)
-    covariances = np.empty((count, evidence.size, evidence.size))
-    for number in range(count):
-        members = points[found.labels_ == number]
-        spread = np.cov(members.T).reshape(error.shape) if len(members) > evidence.size else error
-        covariances[number] = _floor(spread - error, 0.25 * error)
-    shares = np.bincount(found.labels_, minlength=count) + 1.0
-    return Mixture(shares / shares.sum(), found.cluster_centers_, covariances)
+    points = take_sample(evidence).centres
+    return Mixture(*group_points(points, count, np.diag(evidence.typical_sd**2), seed))
 
 
-def _floor(covariance: FloatArray, least: FloatArray) -> FloatArray:
-    """Raise the eigenvalues of a covariance, in units of another, to 1 at least."""
-    root = np.sqrt(np.diag(least))
-    values, axes = np.linalg.eigh(covariance / np.outer(root, root))
-    return np.asarray((axes * np.maximum(values, 1.0) @ axes.T) * np.outer(root, root))
+def _start_by_split(evidence: LatentEvidence, smaller: Mixture, seed: int) -> Iterator[Mixture]:
+    """Start with that component of a smaller mixture in two which gains most by it, if any can."""
+    sample = take_sample(evidence)
+    tried = [
+        _improve(sample, one, _TOLERANCE, steps=_SPLIT_STEPS)
+        for one in split_components(sample, smaller, seed)
+    ]
+    if tried:
+        yield max(tried, key=lambda one: one.log_likelihood)
 
 
-def _improve(evidence: LatentEvidence, mixture: Mixture, tolerance: float) -> Mixture:
+def _improve(
+    evidence: LatentEvidence, mixture: Mixture, tolerance: float, steps: int = _STEPS
+) -> Mixture:
     """Alternate expectation and maximisation until the likelihood stands still."""
     least = np.diag((LEAST_WIDTH * evidence.typical_sd) ** 2)
     before = -np.inf
-    for _ in range(_STEPS):
+    for _ in range(steps):
         mixture = _step(mixture, evidence, least)
         if mixture.log_likelihood - before < tolerance * len(evidence):
             break

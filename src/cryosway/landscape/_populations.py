@@ -117,10 +117,12 @@ def _score_parameters(mixture: Mixture, points: FloatArray, error: FloatArray) -
 def join_components(mixture: Mixture, barrier: float = JOINED_BELOW) -> IntArray:
     """Tell which components are one state, since no barrier is between them.
 
-    Two components are joined where the density along the ridge between their centres falls below
-    that at the lower end by less than a factor exp(−barrier), and so are those that both join a
-    third. All critical points of two Gaussians are on that ridge (Ray and Lindsay, Ann. Statist.
-    33, 2042, 2005, eq. 4), which bends where the landscape does.
+    The density along the ridge between two centres has a lowest point. From the highest of these
+    down, the two states that it parts are joined where it is less than the barrier below the top of
+    the lower one (persistence: Chazal et al., J. ACM 60, 41, 2013); so a component that is wide and
+    low, as of junk, goes to one state and is no bridge between two. All critical points of two
+    Gaussians are on that ridge (Ray and Lindsay, Ann. Statist. 33, 2042, 2005, eq. 4), which bends
+    where the landscape does.
 
     Parameters
     ----------
@@ -134,21 +136,21 @@ def join_components(mixture: Mixture, barrier: float = JOINED_BELOW) -> IntArray
     ndarray, shape (K,), int
         Number of each component's state, from 0, in the order of the components.
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
     count = len(mixture)
-    joined = np.eye(count, dtype=bool)
     inverses = np.linalg.inv(mixture.covariances)
+    passes = []
     for a in range(count):
         for b in range(a):
-            level = mixture.log_density(_trace_ridge(mixture.centres, inverses, a, b))
-            joined[a, b] = level.min() > min(level[0], level[-1]) - barrier
-    _, labels = connected_components(csr_array(joined), directed=False)
-    _, first, states = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return np.asarray(rank[states])
+            ridge = _trace_ridge(mixture.centres, inverses, a, b)
+            passes.append((float(mixture.log_density(ridge).min()), a, b))
+    tops = mixture.log_density(mixture.centres)  # of the state that each component began
+    states = np.arange(count)
+    for level, a, b in sorted(passes, reverse=True):
+        first, second = sorted((states[a], states[b]))
+        if first != second and level > min(tops[first], tops[second]) - barrier:
+            states[states == second] = first
+            tops[first] = max(tops[first], tops[second])
+    return np.asarray(np.unique(states, return_inverse=True)[1])
 
 
 def _trace_ridge(centres: FloatArray, inverses: FloatArray, a: int, b: int) -> FloatArray:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cryosway.methods._audit import audit
     from cryosway.methods._autodecoder import autodecoder
     from cryosway.methods._backproject import backproject
+    from cryosway.methods._compare import compare
     from cryosway.methods._demo import demo
     from cryosway.methods._density import density
     from cryosway.methods._dock import dock
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from cryosway.methods._states import states
     from cryosway.methods._structural import structural
     from cryosway.methods._vae import vae
+    from cryosway.methods._validate import validate
+    from cryosway.methods.bench import bench_make, bench_run, bench_score, bench_table
 
 __all__ = [
     "DockingCheck",
@@ -49,8 +52,13 @@ __all__ = [
     "audit",
     "autodecoder",
     "backproject",
+    "bench_make",
+    "bench_run",
+    "bench_score",
+    "bench_table",
     "check_docking",
     "check_views",
+    "compare",
     "compare_models",
     "contacts",
     "demo",
@@ -74,6 +82,7 @@ __all__ = [
     "structural",
     "train_language_model",
     "vae",
+    "validate",
     "write_models",
     "write_path",
 ]
@@ -88,8 +97,13 @@ __getattr__, __dir__ = lazy_attributes(
         "audit": "cryosway.methods._audit",
         "autodecoder": "cryosway.methods._autodecoder",
         "backproject": "cryosway.methods._backproject",
+        "bench_make": "cryosway.methods.bench._make",
+        "bench_run": "cryosway.methods.bench._run",
+        "bench_score": "cryosway.methods.bench._score",
+        "bench_table": "cryosway.methods.bench._table",
         "check_docking": "cryosway.methods._dock_check",
         "check_views": "cryosway.methods._dock_images",
+        "compare": "cryosway.methods._compare",
         "compare_models": "cryosway.methods._protein_compare",
         "contacts": "cryosway.methods._protein_contacts",
         "demo": "cryosway.methods._demo",
@@ -113,6 +127,7 @@ __getattr__, __dir__ = lazy_attributes(
         "structural": "cryosway.methods._structural",
         "train_language_model": "cryosway.methods._protein_train",
         "vae": "cryosway.methods._vae",
+        "validate": "cryosway.methods._validate",
         "write_models": "cryosway.methods._models",
         "write_path": "cryosway.methods._path",
     },

@@ -66,11 +66,11 @@ def audit(
 ) -> Job:
     """Check a structural job for motion that its data do not support.
 
-    Four control fits say what the model does without data: on pure noise, on images shuffled
-    against their poses, with a reference that lacks a domain, with one in which a domain was
-    turned. Then the motion of every domain is looked for in the images without the prior: in
-    Fourier points that no latent was inferred from, and in backprojected maps of both ends of
-    the motion. The job itself is left as it is.
+    Five control fits say what the model does without data: on pure noise, on images of the
+    reference standing still, on images shuffled against their poses, with a reference that lacks
+    a domain, with one in which a domain was turned. Then the motion of every domain is looked for
+    in the images without the prior: in Fourier points that no latent was inferred from, and in
+    backprojected maps of both ends of the motion. The job itself is left as it is.
 
     Parameters
     ----------
@@ -153,6 +153,8 @@ class Audit:
         controls = Controls(self.job, self.fitted, self.rows, self.noise, self.options, self.device)
         with self.job.stage("noise"):
             noise = measure_made_up(controls.on_noise())
+        with self.job.stage("still images"):
+            still = measure_made_up(controls.on_still())
         with self.job.stage("shuffled images"):
             shuffled = measure_made_up(controls.on_shuffled())
         with self.job.stage("domain removed"):
@@ -161,7 +163,8 @@ class Audit:
             control = controls.turned(members)
             turned = measure_turned(control, self.fitted, self.rows, members)
             turned |= self._correlate_turned(control, members)
-        return {"noise": noise, "shuffled": shuffled, "removed": removed, "turned": turned}
+        made_up = {"noise": noise, "still": still, "shuffled": shuffled}
+        return {**made_up, "removed": removed, "turned": turned}
 
     def _correlate_turned(self, control: Job, members: IndexArray) -> dict[str, float]:
         """Correlate the consensus, which knows no model, with densities where the region may be."""

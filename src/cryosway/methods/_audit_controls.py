@@ -1,17 +1,21 @@
 """Control fits of an audit: the same fit where the data support no motion, or another one.
 
-On pure noise and on images that were shuffled against their poses, whatever moves is made up. With
-a reference that lacks a region, the rest may not move to fill the gap; a region that was turned in
-the reference should be turned back by the data.
+On pure noise, on images of the reference standing still, and on images that were shuffled against
+their poses, whatever moves is made up. With a reference that lacks a region, the rest may not move
+to fill the gap; a region that was turned in the reference should be turned back by the data.
+
+In pure noise a fit sees no model, and leaves it where it is. What noise bends where the model is
+seen, images of the still reference tell: there the fit is as free as on the real ones.
 """
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from cryosway.engine import JobFolder
 from cryosway.inference import NoiseModel
@@ -19,6 +23,7 @@ from cryosway.jobs import Job
 from cryosway.methods._audit_regions import Regions, remove_region, turn_region
 from cryosway.methods._held_out import choose_rows
 from cryosway.methods._motion_analysis import Spread
+from cryosway.methods._null_images import NullImages
 from cryosway.methods._options import AuditOptions, StructuralOptions
 from cryosway.methods._structural import fit_structural
 from cryosway.methods._structural_halves import (
@@ -28,8 +33,8 @@ from cryosway.methods._structural_halves import (
     run_inner_fit,
 )
 from cryosway.methods._structural_model import REFERENCE_NAME, StructuralModel
-from cryosway.optics import half_plane_frequencies
-from cryosway.particles import Particles, StackWriter
+from cryosway.optics import filter_volumes, resize_volumes
+from cryosway.particles import Particles
 from cryosway.protein import AtomTable, fit_rigid_motions, write_structure
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,7 +42,7 @@ IndexArray = npt.NDArray[np.intp]
 Rows = npt.NDArray[np.int64]
 
 _BATCH = 256
-NOISE_NAME = "noise.mrcs"
+_FINE = 1.5  # Å, of voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +80,12 @@ class Controls:
 
     def on_noise(self) -> Job:
         """Fit to images of nothing but noise."""
-        path = self.folder.path / NOISE_NAME
-        write_noise(path, self.particles, self.noise, self.options.seed)
-        return self._fit("noise", self.particles.with_images(path), self.fitted.model.coarse.atoms)
+        box = self.particles.box
+        return self._fit_made("noise", torch.zeros(box, box, box))
+
+    def on_still(self) -> Job:
+        """Fit to images of the reference, in the same noise."""
+        return self._fit_made("still", show_reference(self.fitted.model))
 
     def on_shuffled(self) -> Job:
         """Fit to the images with each other's rotations."""
@@ -96,6 +104,12 @@ class Controls:
         """Fit a reference some beads of which were turned to the images."""
         atoms = turn_region(self.fitted.model.coarse, members, self.options.turn)
         return self._fit("turned", self.particles, atoms)
+
+    def _fit_made(self, name: str, shown: Tensor) -> Job:
+        contrast = self.fitted.job.particles["contrast"].to_numpy(np.float64)[self.rows]
+        images = NullImages(self.particles, shown, self.noise, contrast, 0.0, 0.0)
+        made = images.write(self.folder.path / f"{name}.mrcs", self.options.seed, _be_silent)
+        return self._fit(name, made, self.fitted.model.coarse.atoms)
 
     def _fit(self, name: str, particles: Particles, atoms: AtomTable) -> Job:
         path = self.folder.path / name
@@ -116,27 +130,20 @@ class Controls:
         return run_inner_fit(path, particles, chosen, self.device, fit_structural)
 
 
-def write_noise(path: Path, particles: Particles, noise: NoiseModel, seed: int) -> None:
-    """Write a stack of Gaussian noise with the spectra of the particles' optics groups.
+def show_reference(model: StructuralModel) -> Tensor:
+    """Density (D, D, D) of a model at rest, as images show it.
 
-    A stack that is there already is kept: the same seed gives the same noise.
+    It is sampled finely and cut off in Fourier space: Gaussians are narrower than coarse voxels.
     """
-    if path.exists():
-        return
-    box, count = particles.box, len(particles)
-    group = particles.ctf["optics_group"].factorize(sort=True)[0]
-    radius = torch.linalg.vector_norm(half_plane_frequencies(box, dtype=torch.float64), dim=-1)
-    amplitude = noise.amplitude((radius * box).round().long()) / box
-    generator = torch.Generator().manual_seed(seed)
-    partial = path.with_suffix(".partial.mrcs")
-    size = float(particles.ctf["pixel_size"].max())
-    with StackWriter(partial, box, size, "float32", count) as stack:
-        for start in range(0, count, _BATCH):
-            of = torch.from_numpy(group[start : start + _BATCH])
-            white = torch.randn(len(of), box, box, generator=generator)
-            shaped = torch.fft.rfft2(white) * amplitude[of]
-            stack.write(torch.fft.irfft2(shaped, s=(box, box)).numpy())
-    partial.replace(path)
+    atoms = model.views.atoms
+    finer = max(1, math.ceil(atoms.pixel_size / _FINE))
+    density = model.views.density(model.deformation.reference[None], finer * atoms.box)
+    resized = resize_volumes(density, atoms.box) / finer**3
+    return filter_volumes(resized, model.views.scale)[0]
+
+
+def _be_silent(_: int) -> None:
+    """Show no progress."""
 
 
 def measure_made_up(job: Job) -> dict[str, float]:

@@ -21,7 +21,7 @@ def describe_audit(found: dict[str, Any]) -> list[str]:
 def sum_up(found: dict[str, Any]) -> str:
     """Say in one sentence whether the motion is in the data."""
     verdicts = [region["verdict"] for region in found["regions"] if region["verdict"] != "still"]
-    count, made_up = len(verdicts), found["noise"]["bent_angstrom"]
+    count, made_up = len(verdicts), found["still"]["bent_angstrom"]
     if not count:
         text = "No region moves, so that there is no motion to be borne out"
     elif set(verdicts) == {"supported"}:
@@ -34,24 +34,17 @@ def sum_up(found: dict[str, Any]) -> str:
             f"support {kinds['not supported']}, and cannot tell of {count - sum(kinds.values())}"
         )
     if made_up < _MADE_UP:
-        return f"{text}; where there is nothing to see, the model makes up next to nothing."
-    return f"{text}; but on pure noise the model is bent by {made_up:.2f} Å all the same."
+        return f"{text}; where nothing moves, the model makes up next to nothing."
+    return f"{text}; but where nothing moves, the model is bent by {made_up:.2f} Å all the same."
 
 
 def _describe_controls(found: dict[str, Any]) -> list[str]:
     job, noise, shuffled = found["job"], found["noise"], found["shuffled"]
     size = found["control_particles"]
-    verdict = (
-        "next to nothing is made up"
-        if noise["bent_angstrom"] < _MADE_UP
-        else "that much of any motion may be made up"
-    )
     on_noise = (
         f"On {size} images of pure noise, with the poses, CTF and noise spectrum of the real "
         f"ones, the model is bent by {noise['bent_angstrom']:.2f} Å on average (superposed on the "
-        f"reference; {noise['displacement_angstrom']:.2f} Å as posed), and its conformations "
-        f"differ by {noise['motion_angstrom']:.2f} Å rms; on the real images by "
-        f"{job['bent_angstrom']:.2f} Å, and {job['motion_angstrom']:.2f} Å: {verdict}."
+        "reference)."
     )
     on_shuffled = (
         f"On {size} real images that were shuffled against their rotations it is bent by "
@@ -59,7 +52,22 @@ def _describe_controls(found: dict[str, Any]) -> list[str]:
         f"{shuffled['motion_angstrom']:.2f} Å rms: a model follows whatever density its poses "
         "make, right or wrong, so that motion alone does not say that they are right."
     )
-    return [on_noise, on_shuffled, _describe_removed(found), _describe_turned(found)]
+    on_still = _describe_still(found["still"], job, size)
+    return [on_noise, on_still, on_shuffled, _describe_removed(found), _describe_turned(found)]
+
+
+def _describe_still(still: dict[str, float], job: dict[str, float], size: int) -> str:
+    verdict = (
+        "next to nothing is made up"
+        if still["bent_angstrom"] < _MADE_UP
+        else "that much of any motion may be made up"
+    )
+    return (
+        f"On {size} images of the reference, standing still in that noise, it is bent by "
+        f"{still['bent_angstrom']:.2f} Å ({still['displacement_angstrom']:.2f} Å as posed), and "
+        f"its conformations differ by {still['motion_angstrom']:.2f} Å rms; on the real images by "
+        f"{job['bent_angstrom']:.2f} Å, and {job['motion_angstrom']:.2f} Å: {verdict}."
+    )
 
 
 def _describe_removed(found: dict[str, Any]) -> str:

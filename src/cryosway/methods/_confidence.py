@@ -1,5 +1,6 @@
 """What the confidences of a predicted model change: what is docked, held, and moved as one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -12,6 +13,7 @@ from cryosway.methods._options import Confidence
 from cryosway.protein import (
     AtomTable,
     CoarseModel,
+    Prediction,
     Restraints,
     find_restraints,
     find_scores,
@@ -22,6 +24,7 @@ from cryosway.protein.prediction import write_scores
 FloatArray = NDArray[np.float64]
 
 _UNKNOWN = -1
+_UNRELATED_PAE = 31.75  # Å, the largest that AlphaFold and ESMFold predict
 #: How far apart segments are for the parting of beads, which are at a tenth of their Å.
 _APART = 10.0
 
@@ -37,19 +40,46 @@ def read_restraints(model: Path, confidence: Confidence) -> Restraints | None:
         File with the predicted aligned error; ``auto`` for the one beside the model, if there is
         one; ``none`` to take the model as it is.
     """
-    if confidence == "none" or (confidence == "auto" and find_scores(model) is None):
-        return None
-    given = None if confidence == "auto" else confidence
-    return find_restraints(read_prediction(model, given))
+    prediction = _read_confident(model, confidence)
+    return None if prediction is None else find_restraints(prediction)
 
 
 def carry_scores(model: Path, confidence: Confidence, moved: Path) -> None:
     """Write the confidences of a model beside a moved copy of it, where they are known."""
-    if read_restraints(model, confidence) is None:
-        return
-    prediction = read_prediction(model, None if confidence == "auto" else Path(confidence))
-    if prediction.pae is not None:
+    prediction = _read_confident(model, confidence)
+    if prediction is not None and prediction.pae is not None:
         write_scores(prediction, moved)
+
+
+def join_scores(models: Sequence[Path], confidence: Confidence, assembled: Path) -> None:
+    """Write the confidences of models beside the model that they were assembled to.
+
+    Between models, whose places are the map's and not a prediction's, the error is as large as
+    predictions say it; models without confidences, as deposited ones, are sure of themselves.
+    """
+    given = {model: _read_confident(model, confidence) for model in dict.fromkeys(models)}
+    if all(prediction is None for prediction in given.values()):
+        return
+    found = {model: one or read_prediction(model) for model, one in given.items()}
+    known = [(len(found[model]), found[model].pae) for model in models]
+    blocks = [np.zeros((count, count)) if pae is None else pae for count, pae in known]
+    plddt = [
+        np.full(len(found[model]), 100.0) if given[model] is None else found[model].plddt
+        for model in models
+    ]
+    edges = np.cumsum([0, *(len(block) for block in blocks)])
+    pae = np.full((edges[-1], edges[-1]), _UNRELATED_PAE)
+    for block, first, last in zip(blocks, edges[:-1], edges[1:], strict=True):
+        pae[first:last, first:last] = block
+    atoms = AtomTable.concatenate([found[model].atoms for model in models])
+    write_scores(Prediction(assembled.stem, atoms, np.concatenate(plddt), pae), assembled)
+
+
+def _read_confident(model: Path, confidence: Confidence) -> Prediction | None:
+    """Read a model with its confidences, where it has some that are to be used."""
+    if confidence == "none" or (confidence == "auto" and find_scores(model) is None):
+        return None
+    return read_prediction(model, None if confidence == "auto" else confidence)
 
 
 def keep_placed(atoms: AtomTable, restraints: Restraints | None, model: Path) -> AtomTable:

@@ -12,10 +12,9 @@ from torch import Tensor
 from cryosway._errors import CryoswayError
 from cryosway.engine import JobFolder, read_json
 from cryosway.inference import Consensus, ImageSource, NoiseModel, fit_consensus
-from cryosway.methods._job_files import VolumeIndex, write_curves
+from cryosway.methods._job_files import VolumeIndex, fsc_entry, write_curves
 from cryosway.methods._shared_choices import load_mask
 from cryosway.particles import Particles
-from cryosway.validate import fsc_resolution
 
 # curve of `corrected_fsc` → its label in curves.json
 _FSC_LABELS = {
@@ -112,17 +111,8 @@ def _fsc_entries(
         if name not in curves:
             continue
         value = np.asarray(curves[name], np.float64)
-        stated = None if name == "randomised" else fsc_resolution(value, pixel_size)
-        frequency = np.arange(len(value)) / (2 * len(value) * pixel_size)
-        entries.append(
-            {
-                "label": _FSC_LABELS[name],
-                "volume": volume,
-                "frequency_per_angstrom": frequency,
-                "value": np.round(value, 5),
-                "resolution_angstrom": stated,
-            }
-        )
+        entry = fsc_entry(_FSC_LABELS[name], volume, value, pixel_size)
+        entries.append(entry if name != "randomised" else entry | {"resolution_angstrom": None})
     return entries
 
 

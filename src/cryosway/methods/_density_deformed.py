@@ -9,21 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cryosway.engine import JobFolder
-from cryosway.inference import (
-    FourierWeights,
-    ImageSource,
-    MovedParticles,
-    accumulate_weighted,
-    solve_moved,
-    solve_unmoved,
-)
-from cryosway.methods._density_data import DensityData
+from cryosway.inference import FourierWeights, MovedParticles, solve_moved
 from cryosway.methods._density_motions import HalfMotions, ParticleFrames
 from cryosway.methods._density_regions import find_moving, mask_model, mask_region
 from cryosway.methods._density_results import HalfMaps, MovedResult, write_moved
+from cryosway.methods._density_run import DensityRun
 from cryosway.methods._density_state import State, find_state
-from cryosway.methods._options import DensityOptions
 from cryosway.methods._shared_choices import load_mask
 from cryosway.protein import MovingFrames, blend_near
 from cryosway.volumes import DeformedGrid, voxel_points
@@ -43,13 +34,8 @@ class _Canonical:
 
 
 @final
-class DeformedRun:
-    """One run: stages that leave a checkpoint each."""
-
-    def __init__(
-        self, job: JobFolder, data: DensityData, options: DensityOptions, device: torch.device
-    ) -> None:
-        self.job, self.data, self.options, self.device = job, data, options, device
+class DeformedRun(DensityRun):
+    """Half-maps of the particles as they are, and of the same moved to one state."""
 
     def run(self) -> None:
         """Do all stages."""
@@ -57,15 +43,11 @@ class DeformedRun:
         with job.stage("state"):
             canonical = self._find_canonical()
         with job.stage("as they are"):
-            before, weights = self._solve_unmoved()
+            before, weights = self.solve_unmoved()
         with job.stage("moved"):
             after, residuals = self._solve_moved(canonical, weights)
         with job.stage("writing"):
             write_moved(job, self.data, self._gather(canonical, before, after, residuals))
-
-    @cached_property
-    def _source(self) -> ImageSource:
-        return self.data.open_source(self.device)
 
     @cached_property
     def _motions(self) -> HalfMotions:
@@ -83,22 +65,6 @@ class DeformedRun:
             mask = mask_model(coarse, beads, data.mask, size)
         self.job.decide("state", state.label, "all particles are moved to it before averaging")
         return _Canonical(state, beads, mask)
-
-    def _solve_unmoved(self) -> tuple[HalfMaps, list[FourierWeights]]:
-        """Give the ordinary half-maps, with contrast, and how well their data determine them."""
-        kept = self.job.load_checkpoint("unmoved")
-        if kept is None:
-            count = len(self.data.data)
-            progress = self.job.progress(count, "as they are")
-            equations = accumulate_weighted(
-                self._source, self.data.data.half, self.data.contrast, progress.advance
-            )
-            maps = torch.stack([solve_unmoved(equations, part) for part in (0, 1)])
-            weights = torch.stack([FourierWeights.of(equations, h).weights for h in (0, 1)])
-            self.job.save_checkpoint("unmoved", {"maps": maps, "weights": weights.cpu()})
-            kept = {"maps": maps, "weights": weights}, {}
-        maps, weights = (torch.as_tensor(kept[0][name]) for name in ("maps", "weights"))
-        return HalfMaps(maps[0], maps[1]), [FourierWeights(part) for part in weights]
 
     def _solve_moved(
         self, canonical: _Canonical, weights: list[FourierWeights]
@@ -130,7 +96,7 @@ class DeformedRun:
         grid = DeformedGrid(inside, size, *follow, device=self.device)
         frames = ParticleFrames(motions, moving)
         present = motions.present if motions.missing else None
-        return MovedParticles(self._source, grid, frames, motions.contrast, present)
+        return MovedParticles(self.source, grid, frames, motions.contrast, present)
 
     def _moving(self, canonical: _Canonical) -> MovingFrames:
         moved = replace(self.data.model.coarse, coordinates=canonical.beads)

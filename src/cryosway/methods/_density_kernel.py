@@ -1,7 +1,6 @@
 """`density --by kernel`: maps at any latent of a structural job, from the particles around it."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -9,27 +8,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cryosway.engine import JobFolder
-from cryosway.inference import (
-    BANDWIDTHS,
-    ImageSource,
-    MixtureFit,
-    ShellMixture,
-    accumulate_weighted,
-    solve_unmoved,
-)
+from cryosway.inference import BANDWIDTHS
 from cryosway.landscape import choose_cluster_count, cluster_particles, fit_principal_axes
-from cryosway.methods._density_data import DensityData, tell_missing
+from cryosway.methods._density_data import tell_missing
 from cryosway.methods._density_regions import find_moving, mask_around, mask_model
-from cryosway.methods._density_results import HalfMaps, fsc_entry
-from cryosway.methods._job_files import VolumeIndex, write_curves
+from cryosway.methods._density_results import HalfMaps
+from cryosway.methods._density_run import DensityRun
+from cryosway.methods._job_files import VolumeIndex, fsc_entry, write_curves
+from cryosway.methods._kernel_mixture import TARGETS, empty_mixture, fit_mixture
 from cryosway.methods._linear_model import KernelDecoder, LinearModel, save_posterior
-from cryosway.methods._options import DensityOptions
 from cryosway.methods._shared_choices import load_mask
 from cryosway.validate import fsc_resolution
 
 FloatArray = npt.NDArray[np.float64]
-_TARGETS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +32,8 @@ class _Centre:
 
 
 @final
-class KernelRun:
-    """One run: stages that leave a checkpoint each."""
-
-    def __init__(
-        self, job: JobFolder, data: DensityData, options: DensityOptions, device: torch.device
-    ) -> None:
-        self.job, self.data, self.options, self.device = job, data, options, device
+class KernelRun(DensityRun):
+    """Half-maps, kernels fitted to them, and a map of each cluster."""
 
     def run(self) -> None:
         """Do all stages."""
@@ -55,15 +41,11 @@ class KernelRun:
         centres = self._find_centres()
         mask = self._find_mask(centres)
         with job.stage("as they are"):
-            halves = self._solve_unmoved()
+            halves, _ = self.solve_unmoved()
         with job.stage("kernels"):
             model = self._calibrate(halves, mask, centres)
         with job.stage("maps"):
             self._write(model, halves, centres)
-
-    @cached_property
-    def _source(self) -> ImageSource:
-        return self.data.open_source(self.device)
 
     def _find_centres(self) -> list[_Centre]:
         latents, wanted = self.data.latents, self.options.clusters
@@ -90,24 +72,9 @@ class KernelRun:
         latents = np.stack([centre.latent for centre in centres])
         return np.asarray(self.data.model.beads(latents).double().numpy())
 
-    def _solve_unmoved(self) -> HalfMaps:
-        kept = self.job.load_checkpoint("unmoved")
-        if kept is None:
-            half, contrast = self.data.data.half, self.data.contrast
-            progress = self.job.progress(len(self.data.data), "as they are")
-            equations = accumulate_weighted(self._source, half, contrast, progress.advance)
-            maps = torch.stack([solve_unmoved(equations, part) for part in (0, 1)])
-            self.job.save_checkpoint("unmoved", {"maps": maps})
-            kept = {"maps": maps}, {}
-        first, second = torch.as_tensor(kept[0]["maps"])
-        return HalfMaps(first, second)
-
     def _calibrate(self, halves: HalfMaps, mask: Tensor, centres: list[_Centre]) -> LinearModel:
         """Choose, per shell and region, how kernels and the map of all particles are combined."""
-        regions = self._split_regions(mask, centres)
-        shells, candidates = self.data.data.box // 2, len(BANDWIDTHS) + 1
         both = torch.stack([halves.first, halves.second])
-        empty = ShellMixture(torch.zeros(len(regions), candidates, shells), regions)
         model = LinearModel(
             volumes=both.mean(0, keepdim=True),
             half_volumes=both[:, None],
@@ -115,20 +82,12 @@ class KernelRun:
             mask=mask,
             noise=self.data.noise.power,
             bandwidths=np.asarray(BANDWIDTHS),
-            mixture=empty,
+            mixture=empty_mixture(self._split_regions(mask, centres)),
         )
-        decoder = self._decoder(model)
-        fit = MixtureFit(regions, candidates, shells)
-        targets = self._spread_targets()
-        progress = self.job.progress(len(targets), "kernels")
-        for z in targets:
-            (first, second), _ = decoder.candidates(z, (0, 1))
-            fit.add(first, second)
-            progress.advance(1)
-        return replace(model, mixture=fit.solve())
+        return fit_mixture(self.job, self._decoder(model), self._spread_targets())
 
     def _decoder(self, model: LinearModel) -> KernelDecoder:
-        return KernelDecoder(model, self._source, self.data.posterior, self.data.data.half)
+        return KernelDecoder(model, self.source, self.data.posterior, self.data.data.half)
 
     def _split_regions(self, mask: Tensor, centres: list[_Centre]) -> Tensor:
         """Soft masks of where the beads that move most are, in any state, and of the rest."""
@@ -146,7 +105,7 @@ class KernelRun:
         axes = fit_principal_axes(latents, self.data.structural.latent_sd)
         order = np.argsort(axes.project(latents)[:, 0])
         rng = np.random.default_rng(self.options.seed)
-        parts = np.array_split(order, min(_TARGETS, len(order)))
+        parts = np.array_split(order, min(TARGETS, len(order)))
         return latents[[rng.choice(part) for part in parts]]
 
     # -- results -------------------------------------------------------------------------------
@@ -175,7 +134,7 @@ class KernelRun:
             half_maps=names,
         )  # fmt: skip
         index.write("mask", model.mask, "mask", "mask of all states")
-        curves = [fsc_entry("consensus", "mean.mrc", curve, size)]
+        curves = [fsc_entry("consensus: masked, corrected", "mean.mrc", curve, size)]
         curves += self._write_states(index, self._decoder(model), centres)
         write_curves(job, fsc=curves)
         job.update(
@@ -214,6 +173,6 @@ class KernelRun:
                 f"model_{number}", self.data.model.densities(z[None])[0], "state",
                 f"atomic model, {label}", z=z.tolist(),
             )  # fmt: skip
-            entries.append(fsc_entry(label, f"{name}.mrc", curve, size))
+            entries.append(fsc_entry(f"{label}: masked, corrected", f"{name}.mrc", curve, size))
             progress.advance(1)
         return entries

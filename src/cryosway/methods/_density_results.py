@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from cryosway.engine import JobFolder, write_atomically, write_json, write_table
+from cryosway.engine import JobFolder, write_atomically, write_json
 from cryosway.inference import weigh_shells
 from cryosway.methods._density_data import DensityData
 from cryosway.methods._density_motions import HalfMotions
 from cryosway.methods._density_state import State
-from cryosway.methods._job_files import PARTICLES_NAME, VolumeIndex, particles_table, write_curves
+from cryosway.methods._job_files import VolumeIndex, fsc_entry, write_curves
 from cryosway.validate import auc_fsc, corrected_fsc, fsc_resolution
 
 FloatArray = npt.NDArray[np.float64]
@@ -95,15 +95,9 @@ def write_moved(job: JobFolder, data: DensityData, result: MovedResult) -> None:
         curves["as they are", "region"] = result.before.correlate(result.region)
     maps = _write_maps(job, data, result, curves)
     write_curves(job, fsc=[_name_curve(*key, curve, size) for key, curve in curves.items()])
-    data.data.particles.write(job.path / PARTICLES_NAME, absolute_paths=True)
-    table = particles_table(
-        data.data.particles,
-        data.data.half.numpy() + 1,
-        contrast=data.posterior.contrast,
-        sign=data.data.sign,
-        displacement=result.displacement,
+    data.data.write_particles(
+        job.path, contrast=data.posterior.contrast, displacement=result.displacement
     )
-    write_table(job.path / "particles.parquet", table)
     gain = _describe_gain(curves, size)
     _tell(job, result, gain)
     _write_supplement(job, result, curves, maps, gain, size)
@@ -155,21 +149,10 @@ def _write_maps(
     return made
 
 
-def fsc_entry(what: str, volume: str, curve: FloatArray, pixel_size: float) -> dict[str, Any]:
-    """Give an ``fsc`` entry of curves.json: of what, and of which file."""
-    return {
-        "label": f"{what}: masked, corrected",
-        "volume": volume,
-        "frequency_per_angstrom": np.arange(len(curve)) / (2 * len(curve) * pixel_size),
-        "value": np.round(curve, 5),
-        "resolution_angstrom": fsc_resolution(curve, pixel_size),
-    }
-
-
 def _name_curve(what: str, where: str, curve: FloatArray, pixel_size: float) -> dict[str, Any]:
     of_region = "" if where == "mask" else "moving region, "
     volume = "mean.mrc" if what == "moved" else "unmoved.mrc"
-    return fsc_entry(f"{of_region}{what}", volume, curve, pixel_size)
+    return fsc_entry(f"{of_region}{what}: masked, corrected", volume, curve, pixel_size)
 
 
 def _describe_gain(

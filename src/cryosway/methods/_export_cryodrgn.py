@@ -46,12 +46,7 @@ def write_cryodrgn(folder: Path, job: Job, particles: Particles, rows: Rows) -> 
     """
     _require_one_size(particles)
     particles.write(folder / "particles.star", absolute_paths=True)
-    edges = particles.box * particles.ctf["pixel_size"].to_numpy()  # Å
-    write_array_series(
-        folder / "poses.pkl", (particles.rotations, particles.shifts / edges[:, None])
-    )
-    if particles.has_ctf:
-        write_array_series(folder / "ctf.pkl", _make_ctf(particles))
+    write_poses_and_ctf(folder, particles)
     write_array_series(folder / "ind.pkl", job.particles["index"].to_numpy(np.int64)[rows])
     latents = job.latents[rows].astype(np.float32)
     if latents.shape[1]:
@@ -61,6 +56,16 @@ def write_cryodrgn(folder: Path, job: Job, particles: Particles, rows: Rows) -> 
             write_array_series(folder / f"{name}.pkl", *tables)
     model = _write_model(folder, job, particles) if latents.shape[1] else False
     _write_commands(folder, job, particles, model=model)
+
+
+def write_poses_and_ctf(folder: Path, particles: Particles) -> None:
+    """Write ``poses.pkl``, and where the CTF is known ``ctf.pkl``, as cryoDRGN reads them."""
+    edges = particles.box * particles.ctf["pixel_size"].to_numpy()  # Å
+    write_array_series(
+        folder / "poses.pkl", (particles.rotations, particles.shifts / edges[:, None])
+    )
+    if particles.has_ctf:
+        write_array_series(folder / "ctf.pkl", _make_ctf(particles))
 
 
 def _require_one_size(particles: Particles) -> None:

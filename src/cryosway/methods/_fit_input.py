@@ -88,10 +88,9 @@ class FitInput:
         self,
         folder: Path,
         *,
-        latents: FloatArray,
-        latent_sd: FloatArray,
+        latents: FloatArray | None = None,
+        latent_sd: FloatArray | None = None,
         contrast: FloatArray,
-        log_likelihood: FloatArray,
         **more: Any,
     ) -> None:
         """Write particles.star, and with what the fit found, a row each, particles.parquet."""
@@ -102,7 +101,6 @@ class FitInput:
             latents=latents,
             latent_sd=latent_sd,
             contrast=contrast,
-            log_likelihood=log_likelihood,
             sign=self.sign,
             **more,
         )

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from cryosway.engine import Options
 
-Engine = Literal["esmfold", "trrosetta", "files"]
+Engine = Literal["esmfold", "esmfold2", "trrosetta", "files"]
 
 
 def _check_shard(shard: tuple[int, int]) -> tuple[int, int]:
@@ -36,11 +36,19 @@ class FoldOptions(Options):
     )
     engine: Engine = Field(
         "esmfold",
-        description="esmfold; trrosetta: a coarse backbone by an alignment; or files: predictions "
+        description="esmfold; esmfold2: single chains, by diffusion; trrosetta: a coarse backbone "
+        "by an alignment; or files: predictions "
         "that AlphaFold DB, ColabFold, AlphaFold 3 or Boltz have made, found by their sequences",
     )
     alignments: Path | None = Field(
-        None, description="trrosetta: folder with NAME.a3m for each record, or one A3M file"
+        None,
+        description="trrosetta: folder with NAME.a3m for each record, or one A3M file; what is "
+        "found in the database is written to the folder",
+    )
+    database: Path | None = Field(
+        None,
+        description="trrosetta: FASTA of many sequences, as UniRef50, in which MMseqs2 (where it "
+        "is installed) looks for relatives of records without an alignment",
     )
     fetch: bool = Field(
         False, description="fetch a checkpoint given by name from the Hugging Face hub"

@@ -13,6 +13,7 @@ import pandas as pd
 from cryosway.engine import JobFolder, TrainingResult, read_json, write_json
 from cryosway.optics import matrix_to_relion_euler
 from cryosway.particles import Particles, write_map
+from cryosway.validate import fsc_resolution
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -118,6 +119,25 @@ def write_curves(job: JobFolder, **curves: Any) -> None:
     write_json(path, {**earlier, **curves})
 
 
+def fsc_entry(label: str, volume: str, curve: FloatArray, pixel_size: float) -> dict[str, Any]:
+    """Give an ``fsc`` entry of curves.json: what it is of, and of which file.
+
+    Parameters
+    ----------
+    curve
+        Shape (D // 2,).
+    pixel_size
+        Å per voxel of the map.
+    """
+    return {
+        "label": label,
+        "volume": volume,
+        "frequency_per_angstrom": np.arange(len(curve)) / (2 * len(curve) * pixel_size),
+        "value": np.round(curve, 5),
+        "resolution_angstrom": fsc_resolution(curve, pixel_size),
+    }
+
+
 def training_entry(result: TrainingResult) -> dict[str, Any]:
     """Give the ``training`` entry of job.json."""
     return {
@@ -156,10 +176,13 @@ def particles_table(
     -------
     pandas.DataFrame
     """
+    source = particles.source
     table: dict[str, Any] = {
         "index": np.arange(len(particles)) if index is None else index,
-        "image_name": particles.source["image_name"].to_numpy(),
+        "image_name": source["image_name"].to_numpy(),
     }
+    if "uid" in source:
+        table["uid"] = source["uid"].to_numpy()
     if particles.has_poses:
         table |= dict(zip(("rot", "tilt", "psi"), _euler(particles), strict=True))
         table |= {"shift_x": particles.shifts[:, 0], "shift_y": particles.shifts[:, 1]}

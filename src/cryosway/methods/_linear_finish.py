@@ -1,7 +1,7 @@
 """The end of a linear fit: a last pass over all particles, and kernels that make maps of them."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -16,8 +16,6 @@ from cryosway.inference import (
     FitState,
     GaussianPosterior,
     ImageSource,
-    MixtureFit,
-    ShellMixture,
     accumulate_step,
     infer_all,
     make_setting,
@@ -25,11 +23,10 @@ from cryosway.inference import (
     regularise_by_halves,
     solve_step,
 )
+from cryosway.methods._kernel_mixture import TARGETS, empty_mixture, fit_mixture
 from cryosway.methods._linear_model import KernelDecoder, LinearModel
 from cryosway.optics import resize_volumes
 from cryosway.validate import low_pass
-
-_TARGETS = 6
 
 
 @final
@@ -108,9 +105,7 @@ def calibrate_kernels(
     variances = np.mean(posterior.mean**2, axis=0) + np.einsum(
         "nkk->k", posterior.covariance
     ) / len(posterior.mean)
-    shells = source.particles.box // 2
     regions = _split_regions(fitted.volumes, variances, consensus, source.pixel_size)
-    empty = ShellMixture(torch.zeros(len(regions), len(BANDWIDTHS) + 1, shells), regions)
     model = LinearModel(
         volumes=fitted.volumes,
         half_volumes=fitted.halves,
@@ -118,17 +113,10 @@ def calibrate_kernels(
         mask=consensus.mask,
         noise=consensus.noise.power,
         bandwidths=np.asarray(BANDWIDTHS),
-        mixture=empty,
+        mixture=empty_mixture(regions),
     )
     decoder = KernelDecoder(model, source, posterior, half)
-    fit = MixtureFit(regions, len(BANDWIDTHS) + 1, shells)
-    targets = _spread_targets(posterior.mean, _TARGETS, seed)
-    progress = job.progress(len(targets), "kernels")
-    for z in targets:
-        (first, second), _ = decoder.candidates(z, (0, 1))
-        fit.add(first, second)
-        progress.advance(1)
-    return replace(model, mixture=fit.solve())
+    return fit_mixture(job, decoder, _spread_targets(posterior.mean, TARGETS, seed))
 
 
 def _follow(halves: Tensor, posterior: GaussianPosterior, turn: npt.NDArray[np.float64]) -> Tensor:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from cryosway.inference import GaussianPosterior, ImageSource, LatentKernel, solve_kernels
-from cryosway.jobs import require_latent
+from cryosway.jobs import MissingResultError, require_latent
 from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.methods._neural_start import make_source
 from cryosway.particles import read_particles
@@ -48,7 +48,11 @@ class NearbyMaps:
 
     @cached_property
     def _source(self) -> ImageSource:
-        particles = read_particles(self._job.path / PARTICLES_NAME, accept_defaults=True)
+        path = self._job.path / PARTICLES_NAME
+        if not path.exists():
+            message = f"{path} is not there: half-maps need the images of the particles"
+            raise MissingResultError(message)
+        particles = read_particles(path, accept_defaults=True)
         sign = self._job.particles["sign"].to_numpy(np.float64)
         return make_source(particles, sign, self._known[0])
 

@@ -19,8 +19,8 @@ Volumes = npt.NDArray[np.float32]
 
 _MOST_PARTICLES = 20_000  # behind each map
 _MOST_BYTES = 1 << 30  # of all maps
-_MOST_DIRECTIONS = 12
-_ENERGY = 0.99
+_MOST_DIRECTIONS = 24
+_ENERGY = 0.995
 _EVERY = 8  # maps, a checkpoint
 
 

@@ -87,6 +87,8 @@ class NeuralModel:
         found = load_tensors(folder / "model.safetensors")[0]
         described = read_json(folder / "model.json")
         tensors = {name: torch.as_tensor(value) for name, value in found.items()}
+        for name, value in LatentCurves.none().state_dict().items():  # models before these curves
+            tensors.setdefault(f"volume.curves.{name}", value)
         signal = tensors["signal"]
         volume = NeuralVolume(
             NeuralField(FieldSpec(**described["field"])),

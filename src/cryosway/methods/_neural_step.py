@@ -106,6 +106,14 @@ class NeuralModules(nn.Module):
         views = self.volume.slices(batch.slices, z, rotations)
         return self.poses.move(batch.rows, batch.slices, views)
 
+    def base_views(self, batch: NeuralBatch, z: Tensor) -> tuple[Tensor, ...]:
+        """Slices (n, P, 2) of the mean and of the rest of the base, in the batch's poses."""
+        if self.poses is None:
+            return self.volume.base_views(batch.slices, z)
+        rotations = self.poses.rotations(batch.rows, batch.slices.rotations)
+        views = self.volume.base_views(batch.slices, z, rotations)
+        return tuple(self.poses.move(batch.rows, batch.slices, each) for each in views)
+
 
 @final
 class NeuralStep:

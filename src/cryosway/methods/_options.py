@@ -122,7 +122,7 @@ class LinearOptions(Options):
 class NeuralOptions(Options):
     """Options that `vae` and `autodecoder` share."""
 
-    latent_dim: int = Field(8, ge=1, description="numbers that describe a particle's conformation")
+    latent_dim: int = Field(10, ge=1, description="numbers that describe a particle's conformation")
     epochs: int = Field(20, ge=1, description="passes over the particles")
     batch_size: int = Field(16, ge=1, description="particles per step, of all processes together")
     learning_rate: float = Field(1e-3, gt=0, description="of the networks, at its peak")
@@ -135,7 +135,7 @@ class NeuralOptions(Options):
         None, description="job of cryosway linear on these particles; default: fitted in OUT/linear"
     )
     maps: int = Field(
-        48,
+        64,
         ge=0,
         description="maps of linear, spread over its landscape, from which the network starts; 0: "
         "from its mean and components alone",

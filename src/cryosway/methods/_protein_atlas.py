@@ -16,11 +16,10 @@ from cryosway.jobs import Job, open_job
 from cryosway.methods._fold_options import AtlasOptions
 from cryosway.methods._fold_results import describe_prediction, describe_record
 from cryosway.protein import Prediction, SequenceRecord, read_prediction, write_prediction
-from cryosway.protein.prediction import SCORES
+from cryosway.protein.prediction import SCORES, list_models
 
 INDEX = "atlas.parquet"
 _STRUCTURES = "structures"
-_SUFFIXES = (".cif", ".cif.gz", ".pdb", ".pdb.gz")
 _COLUMNS = (
     "name", "length", "chains", "plddt", "ptm", "iptm", "pae", "high_confidence", "flaws",
     "sha256", "sequence",
@@ -156,7 +155,7 @@ def _list_models(folders: Sequence[Path]) -> Iterator[Path]:
         if not folder.is_dir():
             msg = f"{folder} is no folder; give jobs of cryosway protein fold, or folders of models"
             raise CryoswayError(msg)
-        yield from sorted(path for path in folder.rglob("*") if path.name.endswith(_SUFFIXES))
+        yield from list_models(folder)
 
 
 def _choose_best(

@@ -10,7 +10,6 @@ from cryosway.engine import (
     JobFolder,
     save_tensors,
     select_device,
-    set_threads,
     write_atomically,
     write_json,
 )
@@ -79,7 +78,6 @@ def contacts(
     ... )  # doctest: +SKIP
     """
     settings = ContactsOptions.check("protein contacts", options)
-    set_threads(threads)
     checkpoint = open_checkpoint(settings.checkpoint, fetch=settings.fetch)
     inputs = {"sequences": fingerprint_file(sequences), "checkpoint": checkpoint.fingerprint()}
     files = {

@@ -174,8 +174,9 @@ class _Embedding:
         (self.job.path / FOLDER).mkdir(exist_ok=True)
         total = max(known + 1, residues // self.options.shard[1])
         with self.job.stage("embedding"), self._progress(total, known) as progress:
+            last = max((entry["number"] for entry in done), default=-1)
             for number, records in self._own_groups():
-                if number <= max((entry["number"] for entry in done), default=-1):
+                if number <= last:
                     continue
                 done.append(self._write(number, records))
                 write_json(path, done)

@@ -95,7 +95,8 @@ class EmbeddingReader(Mapping[str, Numbers]):
         table = read_table(folder / "index.parquet")
         pairs = zip(table["file"], table["row"], strict=True)
         self._places = dict(zip(table["name"], pairs, strict=True))
-        layers = sorted({int(name.split(".")[1]) for name in self._columns() if "." in name})
+        self._columns = _read_columns(folder / table["file"].iloc[0])
+        layers = sorted({int(name.split(".")[1]) for name in self._columns if "." in name})
         self.layer = layers[-1] if layer is None else layer
         if self.layer not in layers:
             message = f"{folder} has no layer {layer}, but {', '.join(map(str, layers))}"
@@ -106,7 +107,7 @@ class EmbeddingReader(Mapping[str, Numbers]):
 
     def mean(self, name: str) -> Numbers:
         """Give the mean over the residues of a sequence, shape (width,)."""
-        if f"mean.{self.layer}" in self._columns():
+        if f"mean.{self.layer}" in self._columns:
             return self._read("mean", name)
         return np.asarray(self[name].mean(0))
 
@@ -116,21 +117,10 @@ class EmbeddingReader(Mapping[str, Numbers]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def _columns(self) -> list[str]:
-        first = self._folder / next(iter(self._places.values()))[0]
-        if first.suffix == ".parquet":
-            import pyarrow.parquet as pq
-
-            return list(pq.read_schema(first).names)
-        from safetensors import safe_open
-
-        with safe_open(first, framework="np") as file:
-            return list(file.keys())
-
     def _read(self, what: str, name: str) -> Numbers:
         file, row = self._places[name]
         column = f"{what}.{self.layer}"
-        if column not in self._columns():
+        if column not in self._columns:
             message = f"{self._folder} holds no {column}; run embed with --per both"
             raise CryoswayError(message)
         path = self._folder / file
@@ -149,6 +139,17 @@ def read_names(path: Path) -> list[str]:
 
     with safe_open(path, framework="np") as file:
         return list(json.loads(file.metadata()["names"]))
+
+
+def _read_columns(path: Path) -> list[str]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(path).names)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return list(file.keys())
 
 
 def _write_safetensors(

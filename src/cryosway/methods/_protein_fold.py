@@ -14,6 +14,7 @@ from cryosway.methods._shared_choices import fingerprint_file
 from cryosway.protein import BadRecord, SequenceRecord, clean_records, stream_fasta
 from cryosway.protein.folding import (
     EsmFold,
+    EsmFold2,
     Failure,
     FileEngine,
     FoldingEngine,
@@ -27,8 +28,8 @@ from cryosway.protein.folding import (
 MISSING_CHECKPOINT = (
     "structures from sequences need the weights of ESMFold: fetch facebook/esmfold_v1 from the "
     "Hugging Face hub (8 GB; --checkpoint facebook/esmfold_v1 --fetch) and give its folder as "
-    "--checkpoint; or give models of another program with --engine files --checkpoint FOLDER, or, "
-    "to run, --model"
+    "--checkpoint; or go on without, by models of another program (fold: --engine files "
+    "--checkpoint FOLDER; run: --prediction FOLDER) or, in run, by a deposited one (--model FILE)"
 )
 
 
@@ -107,7 +108,20 @@ def open_engine(options: FoldOptions, device: str = "auto") -> FoldingEngine:
     if options.engine == "files":
         return FileEngine(options.checkpoint)
     if options.engine == "trrosetta":
-        return TrRosetta(options.checkpoint, options.alignments, select_device(device))
+        return TrRosetta(
+            options.checkpoint,
+            options.alignments,
+            select_device(device),
+            database=options.database,
+        )
+    if options.engine == "esmfold2":
+        return EsmFold2(
+            options.checkpoint,
+            select_device(device),
+            precision=options.precision,
+            recycles=options.recycles,
+            fetch=options.fetch,
+        )
     return EsmFold(
         options.checkpoint,
         select_device(device),

@@ -9,7 +9,7 @@ from cryosway.engine import JobFolder, read_table, select_device, write_atomical
 from cryosway.jobs import Job, open_job
 from cryosway.methods._protein_options import ScoreOptions
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import SequenceRecord, open_checkpoint, read_sequences
+from cryosway.protein import AMINO_ACIDS, SequenceRecord, open_checkpoint, read_sequences
 from cryosway.protein.language import (
     LanguageModel,
     Scores,
@@ -18,7 +18,6 @@ from cryosway.protein.language import (
 )
 from cryosway.report import draw_mutations, figure_png
 
-AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 _PARTS = "parts"
 _AT_A_TIME = 64
 _PICTURES = 20

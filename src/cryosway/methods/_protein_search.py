@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import write_table
 from cryosway.methods._protein_atlas import Atlas
 from cryosway.protein import read_sequences
 
@@ -85,8 +86,10 @@ def search_atlas(
     if out is not None:
         places = found["place"].drop_duplicates().tolist()
         opened.write(places, out)
-        found.drop(columns="place").to_parquet(Path(out) / "found.parquet", index=False)
-    return found.drop(columns="place").reset_index(drop=True)
+    found = found.drop(columns="place").reset_index(drop=True)
+    if out is not None:
+        write_table(Path(out) / "found.parquet", found)
+    return found
 
 
 def _read_queries(given: str | Path) -> dict[str, str]:

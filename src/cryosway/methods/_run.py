@@ -17,6 +17,8 @@ from cryosway.methods._linear import linear
 from cryosway.methods._neural_comparison import compare_models
 from cryosway.methods._options import RunOptions
 from cryosway.methods._prepare import prepare
+from cryosway.methods._run_models import fingerprint_models, wants_models
+from cryosway.methods._run_structure import STRUCTURE_STEPS, StructureSteps
 from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_inputs
 from cryosway.methods._vae import vae
 from cryosway.optics import resize_volumes
@@ -25,8 +27,8 @@ from cryosway.report import report
 
 STEPS = ("inspect", "prepare", "backproject", "linear")
 NEURAL_STEPS = ("vae", "comparison")
-_ALL_STEPS = (*STEPS, *NEURAL_STEPS)
-_HELD_OUT = 0.05  # of the particles, on which network and linear model are judged
+_ALL_STEPS = (*STEPS, *STRUCTURE_STEPS, *NEURAL_STEPS)
+_HELD_OUT = 0.1  # of the particles, on which network and linear model are judged
 _LEAST_BOX, _MOST_BOX = 64, 128
 _FINER = 0.6  # Nyquist over the quick map's resolution: more images resolve more
 _STEP_OF_BOX = 8  # boxes whose transforms are fast
@@ -56,6 +58,11 @@ def run(
 ) -> Job:
     """Do all of it: inspect, prepare, backproject, linear, landscape, report.
 
+    With ``sequence`` (and a ``checkpoint`` that folds it), ``prediction`` or ``model``, an atomic
+    model follows: it is docked into a half-map of the consensus, chain after chain, moved to what
+    every particle shows, and its motion judged by images that it has not seen. Where the mirror
+    of the map fits, the poses are mirrored.
+
     With ``neural``, a network is trained from the linear latents (and on the poses that `linear`
     has corrected), too; the report compares the two on particles that the network has not seen,
     and shows both landscapes.
@@ -82,12 +89,13 @@ def run(
     Returns
     -------
     Job
-        Answers for its ``linear`` step.
+        Answers for its ``linear`` step; for ``structural``, where there is an atomic model.
 
     Raises
     ------
     CryoswayError
-        When particles, mask or an option do not fit.
+        When particles, mask or an option do not fit; when there is nothing to fold a sequence
+        with, which names what to fetch; when a model fits the map nowhere.
 
     Examples
     --------
@@ -97,13 +105,14 @@ def run(
     ((10000, 4), True)
     """
     checked = RunOptions.check("run", options)
+    structure = wants_models(checked)
     found = as_particles(particles)
     inputs = fingerprint_run(found, checked)
     with JobFolder.start(
         out, "run", checked, inputs, resume=resume, overwrite=overwrite, keep=_ALL_STEPS
     ) as job:
         if not job.already_finished:
-            steps = _ALL_STEPS if checked.neural else STEPS
+            steps = [*STEPS, *STRUCTURE_STEPS * structure, *NEURAL_STEPS * checked.neural]
             job.update(stages={name: name for name in steps}, main="linear")
             run_steps(job, found, checked, Control(device, threads))
     finish_with_report(Path(out))
@@ -115,7 +124,7 @@ def fingerprint_run(particles: Particles, options: RunOptions) -> dict[str, str]
     if not particles.has_poses:
         message = "the particles have no poses; refine them first, or pass poses= (--poses)"
         raise CryoswayError(message)
-    return fingerprint_inputs(particles, options)
+    return fingerprint_inputs(particles, options) | fingerprint_models(options)
 
 
 def finish_with_report(folder: Path) -> Path:
@@ -141,6 +150,8 @@ def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control
     how = control.arguments()
     with job.stage("inspect"):
         looked = examine(particles, job.path / "inspect", seed=options.seed, **how)
+    atoms = StructureSteps(job, options, how) if wants_models(options) else None
+    bodies = atoms.find_bodies() if atoms else []
     box = _choose_box(job, particles, options, looked)
     with job.stage("prepare"):
         made = prepare(
@@ -155,7 +166,11 @@ def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control
     prepared = read_particles(made.path / "particles.star")
     mask = _fit_mask(job, options, particles, prepared)
     with job.stage("backproject"):
-        backproject(prepared, job.path / "backproject", mask=mask, seed=options.seed, **how)
+        consensus = backproject(
+            prepared, job.path / "backproject", mask=mask, seed=options.seed, **how
+        )
+    if atoms:
+        prepared, mask = atoms.dock(bodies, consensus, prepared, mask)
     with job.stage("linear"):
         fitted = linear(
             prepared,
@@ -175,6 +190,9 @@ def run_steps(job: JobFolder, particles: Particles, options: RunOptions, control
             umap=options.umap,
             seed=options.seed,
         )
+    if atoms:
+        atoms.follow(prepared, fitted, mask)
+        job.update(main="structural")
     if options.neural:
         _run_network(job, prepared, fitted, mask, options, how)
 

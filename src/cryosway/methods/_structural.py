@@ -166,12 +166,14 @@ class StructuralFit:
         views = BeadViews(coarse, data.box, data.pixel_size, data.box // 2 + 1)
         with job.stage("start"):
             motion, presence = self._find_start(consensus, coarse, views, linear)
-            if not bool((motion.scale > 0).any()):
-                job.log("the images show nothing of the model above their noise: it stays in place")
+        epochs = options.epochs
+        if not bool((motion.scale > 0).any()):
+            job.log("the images show nothing of the model above their noise: it stays in place")
+            epochs = 1  # nothing would be learnt in more
         step = self._make_step(coarse, views, motion, presence, consensus)
         with job.stage("training"):
             plan = TrainingPlan(
-                epochs=options.epochs,
+                epochs=epochs,
                 batch_size=options.batch_size,
                 learning_rate=options.learning_rate,
                 warmup_steps=_WARMUP_STEPS,
@@ -179,11 +181,14 @@ class StructuralFit:
                 seed=options.seed,
                 precision="float32",
             )
-            held_out = HeldOut(job, step, self.held, options.epochs, options.seed)
+            held_out = HeldOut(job, step, self.held, epochs, options.seed)
             count = len(step.chosen)
             result = train(plan, step, count, job, self.device, on_epoch=held_out.look)
         with job.stage("writing"):
-            write_results(job, data, step, coarse, consensus, result, held_out.describe())
+            write_results(
+                job, data, step, coarse, consensus, result, held_out.describe(),
+                halves_follow=options.halves,
+            )  # fmt: skip
         if options.halves:
             with job.stage("half-set models"):
                 check_halves(job, options, self.device, fit_structural)

@@ -29,8 +29,8 @@ def check_halves(
 ) -> None:
     """Fit and compare half-set models of a job whose results are written, and add what they tell.
 
-    Adds columns to particles.parquet, residues.parquet, B factors to the models, a section to the
-    report; warns where the motion does not explain unseen images.
+    Adds columns to particles.parquet, residues.parquet, models along directions with B factors, a
+    section to the report; warns where the motion does not explain unseen images.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def write_halves(job: JobFolder, fitted: Fitted, found: HalfSets) -> None:
     )
     residues = tabulate_residues(fitted.model, fitted.job.latents, found)
     write_table(job.path / RESIDUES_NAME, residues)
-    write_directions(job.path)  # again, with B factors
+    write_directions(job.path)
     said = found.describe()
     job.update(halves=said)
     verdict = judge_motion(said)

@@ -33,8 +33,13 @@ def write_results(
     consensus: Consensus,
     training: TrainingResult,
     held_out: Mapping[str, Any],
+    *,
+    halves_follow: bool,
 ) -> None:
-    """Write model, particles, maps, curves, models along directions and what job.json says."""
+    """Write model, particles, maps, curves, models along directions and what job.json says.
+
+    Where half-set models follow, these write the models along directions, with B factors.
+    """
     found = infer_particles(step)
     modules = step.module.cpu().eval()
     composition = modules.composition
@@ -58,7 +63,8 @@ def write_results(
         "model_mean", model.densities(centre[None])[0], "state",
         "atomic model, at the mean latent", z=centre.tolist(),
     )  # fmt: skip
-    write_directions(job.path)
+    if not halves_follow:
+        write_directions(job.path)
     job.update(
         **data.describe(latents.shape[1]),
         resolution_angstrom=consensus.resolution,

@@ -5,7 +5,7 @@ mean of q over the particles and the few directions in which they differ are tho
 images best, given how stiff each mode is (factor analysis); these directions become the latents.
 Where motions are larger than the resolution the first order fails, so that only coarse shells are
 looked at, and all is repeated about the positions found: with the softest modes first, which go
-furthest, then with more and more.
+furthest, then with more and more. Where all are small, it is done once, with all modes.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from torch import Tensor
 from cryosway.inference import ImageSource
 from cryosway.methods._dock_correlation import calm_threads
 from cryosway.methods._structural_factors import (
+    Population,
     fit_population,
     infer_on_axes,
     start_population,
@@ -31,10 +32,12 @@ from cryosway.volumes import Slices
 _PRIOR_RMS = 1.5  # Å, of the softest mode at the outset
 _STEP = 0.5  # Å rms, of the differences that stand for derivatives
 _LONGEST = 1.5  # Å rms: how far derivatives are taken to hold
+_SMALL = 0.75  # Å rms: motions that the first order holds for
+_NEARLY_ALL = 0.99  # of the particles
 _FEWEST = 6  # modes to begin with
 _PART = 256  # images
 _RIGID = 6  # motions of the basis that come first
-_MODE_ROUNDS = 15  # of a ribosome's 24 modes: stiffness to 1e-3, overlap of the last one 0.99
+_MODE_ROUNDS = 8  # of a ribosome's 24 modes: stiffness to a few percent, overlaps above 0.97
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,8 @@ def find_motion(
     found = torch.zeros(len(source), len(basis))
     scale = torch.ones(len(views.scale))
     population, kept = None, min(latent_dim, counts[0])
-    for count in counts:
+    while counts:
+        count, counts = counts[0], counts[1:]
         scale = fit_scale(source, views, partial(_place, reference, basis, found), present)
         information, gradient = _linearise(
             source, views, reference, basis[:count], found[:, :count], scale, present, watch
@@ -109,7 +113,12 @@ def find_motion(
                 thermal[1:, :_RIGID] = 0
             population = fit_population(information, gradient, thermal, population.extend(count))
             population, z, covariance = infer_on_axes(information, gradient, population)
-        found[:, :count] = _approach(found[:, :count], population.mean + z @ population.directions)
+        change = (population.mean + z @ population.directions).float() - found[:, :count]
+        found[:, :count] += _shorten(change)
+        if _is_small(change, population):
+            counts, skipped = _skip(counts, count)
+            if watch is not None:
+                watch(skipped * len(source))
     assert population is not None
     latents = torch.zeros(len(source), 2, latent_dim)
     latents[:, 0, :kept] = z
@@ -132,11 +141,22 @@ def _count_motions(most: int, rounds: int) -> list[int]:
     return [*counts[:-1], *[most] * rounds]
 
 
-def _approach(at: Tensor, target: Tensor) -> Tensor:
-    """Move amplitudes (n, K) towards others, as far as derivatives hold."""
-    change = target.float() - at
+def _shorten(change: Tensor) -> Tensor:
+    """Shorten changes (n, K) of amplitudes to those for which derivatives hold."""
     far = torch.linalg.vector_norm(change, dim=1, keepdim=True)
-    return at + change * (_LONGEST / far.clamp(min=_LONGEST))
+    return change * (_LONGEST / far.clamp(min=_LONGEST))
+
+
+def _is_small(change: Tensor, population: Population) -> bool:
+    """Whether motions, and changes (n, K) of all but a few amplitudes, are small."""
+    far = torch.linalg.vector_norm(change, dim=1).quantile(_NEARLY_ALL)
+    return max(float(far), float(population.directions.norm())) < _SMALL
+
+
+def _skip(counts: list[int], done: int) -> tuple[list[int], int]:
+    """Leave out linearisations with fewer than all motions, or those left once all are in."""
+    kept = [count for count in counts if done < count == counts[-1]]
+    return kept, len(counts) - len(kept)
 
 
 @torch.no_grad()

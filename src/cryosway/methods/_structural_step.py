@@ -254,8 +254,9 @@ class StructuralStep:
 
     def loss(self, batch: StructuralBatch, generator: torch.Generator) -> Losses:
         """Negative evidence lower bound and priors, nats per point."""
-        self.infer_composition(batch)
-        unknowns, divergence = self._draw(batch, generator)
+        encoded = self._encode_if(batch)
+        self.infer_composition(batch, encoded)
+        unknowns, divergence = self._draw(batch, generator, encoded)
         beads = self.module.deformation(unknowns[:, : self._latent_dim])
         corrections = unknowns[:, self._latent_dim :]
         bare = self.module.bare(batch.slices, beads, corrections, batch.rows)
@@ -279,18 +280,27 @@ class StructuralStep:
 
     # -- unknowns ------------------------------------------------------------------------------
 
-    def _draw(self, batch: StructuralBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _draw(
+        self,
+        batch: StructuralBatch,
+        generator: torch.Generator,
+        encoded: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor]:
         """Draw each particle's unknowns from their posterior, (n, K); its divergence, (n,)."""
-        if not isinstance(self.module.latent, Encoder):
+        if encoded is None:
             found = self.infer(batch)
             return found.draw(generator), found.divergence(self._sd)
-        mean, log_variance = self.encode(batch)
+        mean, log_variance = encoded
         z = draw_latent(mean, log_variance, generator)
         divergence = gaussian_divergence(mean, log_variance)
         if self.module.poses is None:
             return z, divergence
         poses = self.infer(batch, z.detach())
         return torch.cat([z, poses.draw(generator)], dim=1), divergence
+
+    def _encode_if(self, batch: StructuralBatch) -> tuple[Tensor, Tensor] | None:
+        """Encode a batch where there is an encoder."""
+        return self.encode(batch) if isinstance(self.module.latent, Encoder) else None
 
     def encode(self, batch: StructuralBatch) -> tuple[Tensor, Tensor]:
         """Posterior mean and log variance of the latents by the encoder, each (n, k)."""
@@ -328,13 +338,20 @@ class StructuralStep:
         return found
 
     @torch.no_grad()
-    def infer_composition(self, batch: StructuralBatch) -> CompositionFit | None:
-        """Find what is present in the particles where their latents are; write it to the table."""
+    def infer_composition(
+        self, batch: StructuralBatch, encoded: tuple[Tensor, Tensor] | None = None
+    ) -> CompositionFit | None:
+        """Find what is present in the particles where their latents are; write it to the table.
+
+        With an encoder, `encoded` is what it says of the batch, if that is known already.
+        """
         modules, composition = self.module, self.module.composition
         if composition is None:
             return None
-        latent = modules.latent
-        z = self.encode(batch)[0] if isinstance(latent, Encoder) else latent(batch.rows)[0]
+        if isinstance(modules.latent, Encoder):
+            z = (encoded or self.encode(batch))[0]
+        else:
+            z = modules.latent(batch.rows)[0]
         found = self._compose(batch, modules.deformation(z), self.corrections(batch.rows))
         composition.remember(batch.rows, found)
         return found

@@ -15,7 +15,7 @@ from cryosway.protein._coarse_grain import coarse_grain
 from cryosway.protein._domain_motions import EXTREMES, DomainMotion, analyse_motion
 from cryosway.protein._domains import STILL, Domains, find_domains
 from cryosway.protein._morph import match_atoms, morph_domains, morph_linearly
-from cryosway.protein._move import move_structure
+from cryosway.protein._move import assemble_structures, move_structure
 from cryosway.protein._moving_frames import MovingFrames, blend_near
 from cryosway.protein._orientations import count_rotations, even_rotations
 from cryosway.protein._read import read_ensemble, read_structure
@@ -23,6 +23,7 @@ from cryosway.protein._residue_selection import describe_residues, select_residu
 from cryosway.protein._rigid_motions import RigidMotions, Screw, find_screw, fit_rigid_motions
 from cryosway.protein._scatterers import Scatterers
 from cryosway.protein._sequences import (
+    AMINO_ACIDS,
     BadRecord,
     SequenceRecord,
     clean_records,
@@ -49,6 +50,7 @@ from cryosway.protein.prediction import (
 )
 
 __all__ = [
+    "AMINO_ACIDS",
     "EXTREMES",
     "STILL",
     "AtomTable",
@@ -69,6 +71,7 @@ __all__ = [
     "Superposition",
     "Trajectory",
     "analyse_motion",
+    "assemble_structures",
     "blend_near",
     "clean_records",
     "coarse_grain",

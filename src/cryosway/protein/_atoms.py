@@ -1,6 +1,6 @@
 """A table of atoms: one numpy array per property."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -46,6 +46,12 @@ class AtomTable:
 
     def __getitem__(self, index: "BoolArray | NDArray[np.intp] | slice") -> "AtomTable":
         return AtomTable(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @staticmethod
+    def concatenate(parts: "Sequence[AtomTable]") -> "AtomTable":
+        """Put the atoms of several tables one after the other."""
+        names = [f.name for f in fields(AtomTable)]
+        return AtomTable(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
     def with_coordinates(self, coordinates: FloatArray) -> "AtomTable":
         """Return the same atoms at other coordinates, shape (N, 3), Å."""

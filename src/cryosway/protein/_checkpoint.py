@@ -22,15 +22,23 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Kind = Literal["language", "folding"]
+Kind = Literal["language", "folding", "folding2"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
-_KINDS = {"language": "an ESM-2 language model", "folding": "an ESMFold model"}
+_KINDS = {
+    "language": "an ESM-2 language model",
+    "folding": "an ESMFold model",
+    "folding2": "an ESMFold2 model",
+}
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_WHERE = {"language": "facebook/esm2_t33_650M_UR50D", "folding": "facebook/esmfold_v1"}
+_WHERE = {
+    "language": "facebook/esm2_t33_650M_UR50D",
+    "folding": "facebook/esmfold_v1",
+    "folding2": "biohub/ESMFold2",
+}
 _HEADER_LIMIT = 1 << 28
 _SAMPLED = 256  # blocks of a large file that stand for it
 _BLOCK = 1 << 20
@@ -45,7 +53,7 @@ class Checkpoint:
     ----------
     folder : Path
         Where it is.
-    kind : {"language", "folding"}
+    kind : {"language", "folding", "folding2"}
         What it is.
     config : Mapping[str, Any]
         Its ``config.json``.
@@ -88,7 +96,7 @@ def open_checkpoint(
     ----------
     given : path or str
         A local folder; or a name on the Hugging Face hub that was fetched before.
-    kind : {"language", "folding"}, optional
+    kind : {"language", "folding", "folding2"}, optional
         What it has to be.
     fetch : bool, optional
         Whether a name may be fetched from the hub.
@@ -101,8 +109,10 @@ def open_checkpoint(
     Raises
     ------
     CryoswayError
-        When it is not there, is of another architecture, or has its weights pickled.
+        When it is not there, is of another architecture, or has its weights pickled; and where
+        transformers is missing or too old.
     """
+    require_transformers()
     folder = _find_folder(given, kind, fetch=fetch)
     config = _read_config(folder, kind)
     files = _find_weights(folder)
@@ -290,7 +300,6 @@ def _find_folder(given: str | Path, kind: Kind, *, fetch: bool) -> Path:
 
 
 def _find_by_name(name: str, *, fetch: bool) -> Path:
-    require_transformers()
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "vocab.txt"]
@@ -328,8 +337,10 @@ def _read_config(folder: Path, kind: Kind) -> dict[str, Any]:
 def _find_config_problem(config: Any, kind: Kind) -> str | None:
     if not isinstance(config, dict) or "model_type" not in config:
         return f"has a {CONFIG} without model_type"
-    if config["model_type"] != "esm":
+    if config["model_type"] != ("esmfold2" if kind == "folding2" else "esm"):
         return f"is a model of another architecture ({config['model_type']})"
+    if kind == "folding2":
+        return None
     folding = bool(config.get("is_folding_model"))
     if folding and kind == "language":
         return "is an ESMFold model"

@@ -103,7 +103,7 @@ class CoarseModel:
     @cached_property
     def neighbourhoods(self) -> Neighbourhoods:
         """The beads around each bead that tell how its surroundings turn."""
-        return find_neighbourhoods(self.coordinates, self.bonds)
+        return find_neighbourhoods(self.coordinates, self.bonds, self.kinds == "nucleic")
 
     @cached_property
     def _rebuilder(self) -> Rebuilder:

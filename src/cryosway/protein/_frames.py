@@ -5,13 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
+
+from cryosway.protein._rigid_motions import nearest_rotations
 
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.intp]
 
 #: Weight of a bead 0, 1, 2 bonds away.
 _ALONG_CHAIN = (1.0, 1.0, 0.6)
+#: The same of nucleotides, and a factor of other beads nearby if these are of another strand:
+#: phosphates and bases lie far to the sides of C1', and with strands that part would go astray.
+_ALONG_STRAND = (1.0, 1.0, 0.6, 0.4, 0.3)
+_OTHER_STRAND = 0.2
 #: Weight of other beads nearby, which only steady what the chain leaves open (a straight strand).
 _IN_SPACE = 0.05
 _REACH = 10.0
@@ -101,16 +108,10 @@ class Neighbourhoods:
         return sparse.csr_array(sparse.coo_array((v.ravel(), (rows, index.ravel())), shape=shape))
 
 
-def nearest_rotations(matrices: FloatArray) -> FloatArray:
-    """Nearest proper rotations to matrices (..., 3, 3)."""
-    u, _, vt = np.linalg.svd(matrices)
-    sign = np.linalg.det(u @ vt)
-    u[..., :, 2] *= sign[..., None]
-    return np.asarray(u @ vt, np.float64)
-
-
-def find_neighbourhoods(beads: FloatArray, bonds: IndexArray) -> Neighbourhoods:
-    """Find for each bead those up to two bonds away, and the nearest others, some 10 Å about.
+def find_neighbourhoods(
+    beads: FloatArray, bonds: IndexArray, nucleic: NDArray[np.bool_] | None = None
+) -> Neighbourhoods:
+    """Find for each bead those a few bonds away, and the nearest others, some 10 Å about.
 
     Parameters
     ----------
@@ -118,15 +119,32 @@ def find_neighbourhoods(beads: FloatArray, bonds: IndexArray) -> Neighbourhoods:
         Shape (N, 3), Å.
     bonds
         Shape (B, 2).
+    nucleic
+        Shape (N,): which are nucleotides; none by default.
     """
     count = len(beads)
+    strand = np.zeros(count, bool) if nucleic is None else nucleic
     graph = sparse.coo_array((np.ones(len(bonds)), bonds.T), shape=(count, count)).tocsr()
-    one = ((graph + graph.T) > 0).astype(np.float64)
-    two = ((one @ one) > 0).astype(np.float64)
-    weights = _near_weights(beads)
-    for step, matrix in zip((2, 1, 0), (two, one, sparse.eye_array(count)), strict=True):
-        weights = weights.maximum(_ALONG_CHAIN[step] * matrix)
+    bonded = ((graph + graph.T) > 0).astype(np.float64)
+    weights = _leave_strands(_near_weights(beads), bonded, strand)
+    away = sparse.eye_array(count).tocsr()
+    for step, of_strand in enumerate(_ALONG_STRAND):
+        of_chain = _ALONG_CHAIN[step] if step < len(_ALONG_CHAIN) else 0.0
+        values = sparse.diags_array(np.where(strand, of_strand, of_chain))
+        weights = weights.maximum(values @ away)
+        away = ((away @ bonded) > 0).astype(np.float64)
     return _pad(beads, weights.tocsr())
+
+
+def _leave_strands(
+    weights: sparse.csr_array, bonded: sparse.csr_array, strand: NDArray[np.bool_]
+) -> sparse.csr_array:
+    """Lower the weights (N, N) that beads of other strands have for those of `strand`, (N,)."""
+    piece = connected_components(bonded, directed=False)[1]
+    found = weights.tocoo()
+    apart = strand[found.row] & (piece[found.row] != piece[found.col])
+    values = np.where(apart, _OTHER_STRAND * found.data, found.data)
+    return sparse.coo_array((values, (found.row, found.col)), shape=found.shape).tocsr()
 
 
 def _near_weights(beads: FloatArray) -> sparse.csr_array:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from cryosway.protein._frames import WHOLE, Neighbourhoods, nearest_rotations
+from cryosway.protein._frames import WHOLE, Neighbourhoods
+from cryosway.protein._rigid_motions import nearest_rotations
 
 FloatArray = NDArray[np.float64]
 _NEAREST = 4

@@ -84,7 +84,7 @@ def fit_rigid_motions(shape: FloatArray, ensemble: FloatArray) -> RigidMotions:
 
 
 def nearest_rotations(matrices: FloatArray) -> FloatArray:
-    """Nearest proper rotations to matrices (M, 3, 3)."""
+    """Nearest proper rotations to matrices (..., 3, 3)."""
     u, _, vt = np.linalg.svd(matrices)
     u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
     return np.asarray(u @ vt, np.float64)

@@ -1,6 +1,8 @@
 """Figures in one call each, a software renderer for maps, and the self-contained HTML report."""
 
+from cryosway.report import plot
 from cryosway.report._acquisition import plot_defocus, plot_shifts
+from cryosway.report._agreement import plot_agreement, plot_matched_maps
 from cryosway.report._chimerax import write_session
 from cryosway.report._chimerax_models import DISPLACEMENT_NAME, write_displacement
 from cryosway.report._comparison import plot_difference_matrix, plot_residue_differences
@@ -23,17 +25,20 @@ from cryosway.report._motions import (
     plot_domain_motion,
     plot_measure,
 )
+from cryosway.report._movie import movie
 from cryosway.report._page_maps import choose_report_threshold
 from cryosway.report._predicted_error import plot_confidence
 from cryosway.report._report import report
 from cryosway.report._resolution import plot_fsc, plot_noise
 from cryosway.report._scene import Actor, Camera, render_scene
+from cryosway.report._scores import plot_cost, plot_map_scores, plot_programs, plot_state_shares
 from cryosway.report._slices import plot_slices
 from cryosway.report._spectrum import plot_spectrum
 from cryosway.report._style import figure_png
 from cryosway.report._surface import Surface, build_surface, sample_on_surface
 from cryosway.report._threshold import choose_threshold
 from cryosway.report._uncertainty import plot_uncertainty
+from cryosway.report._validation import plot_losses
 from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
 from cryosway.report._views import map_view_density, plot_views
 
@@ -63,7 +68,11 @@ __all__ = [
     "fit_camera",
     "gather_contents",
     "map_view_density",
+    "movie",
+    "plot",
+    "plot_agreement",
     "plot_confidence",
+    "plot_cost",
     "plot_defocus",
     "plot_difference_matrix",
     "plot_displacement",
@@ -72,14 +81,19 @@ __all__ = [
     "plot_free_energy",
     "plot_fsc",
     "plot_latent_density",
+    "plot_losses",
+    "plot_map_scores",
+    "plot_matched_maps",
     "plot_measure",
     "plot_noise",
     "plot_populations",
+    "plot_programs",
     "plot_residue_differences",
     "plot_shifts",
     "plot_slices",
     "plot_spectrum",
     "plot_state_populations",
+    "plot_state_shares",
     "plot_uncertainty",
     "plot_views",
     "render_scene",

@@ -1,6 +1,5 @@
 """A ChimeraX script that opens a job's maps and models, coloured and levelled as in the report."""
 
-import os
 from pathlib import Path
 
 from matplotlib.colors import to_hex
@@ -12,7 +11,9 @@ from cryosway.report._chimerax_models import (
     draw_axes,
     open_models,
     play_models,
+    quote,
 )
+from cryosway.report._chimerax_movie import write_movie_script
 from cryosway.report._contents import Contents, MapFile
 from cryosway.report._morph import path_colours
 from cryosway.report._style import SURFACE_COLOUR, state_colours
@@ -20,7 +21,8 @@ from cryosway.report._style import SURFACE_COLOUR, state_colours
 HEAD = """\
 # ChimeraX script written by cryosway: open it with File > Open, or: chimerax session.cxc
 # Paths are relative to the script, so the folder may be moved as a whole. Start from an empty
-# session: models are numbered from 1.
+# session: models are numbered from 1. To cut the molecule open: clip front 0, and back: clip off.
+# To record movies of all morphs: chimerax movie.cxc
 set bgColor white
 lighting soft
 graphics silhouettes true
@@ -30,8 +32,8 @@ graphics silhouettes true
 def write_session(contents: Contents, threshold: float) -> Path:
     """Write ``session.cxc``: maps, traversals as volume series, and atomic models as morphs.
 
-    The consensus map and the first of the models are shown. Models are coloured by rigid domain
-    where ``motions.json`` tells of some.
+    Where there are morphs, ``movie.cxc`` beside it records them. The consensus map and the first of
+    the models are shown. Models are coloured by rigid domain where ``motions.json`` tells of some.
 
     Parameters
     ----------
@@ -64,6 +66,7 @@ def write_session(contents: Contents, threshold: float) -> Path:
     path = contents.root / "session.cxc"
     with write_atomically(path) as temporary:
         temporary.write_text("\n".join([*lines, *models, "view", *play, ""]), encoding="utf-8")
+    write_movie_script(contents, threshold)
     return path
 
 
@@ -72,11 +75,11 @@ def _open_models(contents: Contents, number: int) -> tuple[list[str], list[str]]
     stage = contents.main
     lines: list[str] = []
     play: list[str] = []
-    attribute = _quote(contents.root, stage.path / "models" / DISPLACEMENT_NAME)
+    attribute = quote(contents.root, stage.path / "models" / DISPLACEMENT_NAME)
     for item in stage.models:
         first = not lines
         number += 1
-        lines += open_models(_quote(contents.root, item.path), item, number)
+        lines += open_models(quote(contents.root, item.path), item, number)
         lines += colour_by_motion(number, stage.motions, attribute)
         lines += [] if first else [f"hide #{number} models"]
         play = play or play_models(number, item)
@@ -91,7 +94,7 @@ def _open_one(
 ) -> list[str]:
     lines = [
         f"# {item.label}",
-        f"open {_quote(root, item.path)}",
+        f"open {quote(root, item.path)}",
         f"volume #{number} style surface step 1 level {threshold:.5g} color {colour}",
     ]
     return lines if shown else [*lines, f"hide #{number} models"]
@@ -101,7 +104,7 @@ def _open_series(
     root: Path, direction: int, items: list[MapFile], number: int, threshold: float
 ) -> list[str]:
     """Open the maps of a traversal as one series with a slider."""
-    files = " ".join(_quote(root, item.path) for item in items)
+    files = " ".join(quote(root, item.path) for item in items)
     first = to_hex(path_colours(len(items))[0])
     return [
         f"# direction {direction}: drag the slider that opens, or use the play command below",
@@ -110,8 +113,3 @@ def _open_series(
         f"# vseries play #{number} loop true direction oscillate maxFrameRate 8",
         f"hide #{number} models",
     ]
-
-
-def _quote(root: Path, path: Path) -> str:
-    relative = Path(os.path.relpath(path, root)).as_posix()
-    return '"' + relative.replace("\\", "\\\\").replace('"', '\\"') + '"'

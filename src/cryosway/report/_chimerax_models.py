@@ -1,5 +1,6 @@
 """Commands of ChimeraX that show atomic models as a morph, coloured by what moves."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +30,6 @@ class ModelFile:
     entry: dict[str, Any]
 
     @property
-    def kind(self) -> str:
-        """What it shows: direction, path, cluster, latent, particle."""
-        return str(self.entry.get("kind", ""))
-
-    @property
     def count(self) -> int:
         """How many models it holds."""
         return len(self.entry.get("states", []))
@@ -55,6 +51,12 @@ def write_displacement(path: Path, residues: Sequence[str], displacement: Sequen
     lines += [f"\t{name}\t{value:.3f}" for name, value in zip(residues, displacement, strict=True)]
     with write_atomically(path) as temporary:
         temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def quote(root: Path, path: Path) -> str:
+    """Write a path as a script in a folder names it: relative, in quotation marks."""
+    relative = Path(os.path.relpath(path, root)).as_posix()
+    return '"' + relative.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def open_models(quoted: str, item: ModelFile, number: int) -> list[str]:

@@ -13,6 +13,7 @@ from cryosway.report._style import BLUE, INK, ORANGE, QUIET, figure_style, new_f
 FloatArray = NDArray[np.floating]
 HIGHEST = 6.0
 """kT; beyond, hardly a particle is there to tell."""
+_AT_EDGE = 2.0  # kT: what is rarer at the edge of a grid may lie beyond it
 
 
 def plot_free_energy(found: dict[str, Any]) -> Figure:
@@ -29,9 +30,10 @@ def plot_free_energy(found: dict[str, Any]) -> Figure:
     """
     profiles, plane = found["profiles"], found.get("plane")
     with figure_style():
-        columns = len(profiles) + (plane is not None)
-        figure, axes = new_figure(1, columns, height=3.2 if columns < 3 else 2.7)
-        rest = list(axes[0])
+        count = len(profiles) + (plane is not None)
+        rows = 2 if count > 3 else 1
+        figure, axes = new_figure(rows, -(-count // rows), height=2.7 if count > 2 else 3.2)
+        rest = list(axes.ravel())
         if plane is not None:
             _draw_plane(rest.pop(0), plane, found["states"])
         for axis, profile in zip(rest, profiles, strict=True):
@@ -86,11 +88,26 @@ def _draw_profile(axis: Axes, profile: dict[str, Any], coverage: float) -> None:
                       label=f"{100 * coverage:g} % interval")  # fmt: skip
     axis.plot(grid, energy, color=BLUE)
     axis.set_ylim(-0.3, min(HIGHEST, float(np.nanmax(energy)) + 0.5))
-    known = energy < HIGHEST
-    axis.set_xlim(grid[known][0], grid[known][-1])
+    first, last = _find_known(energy)
+    axis.set_xlim(grid[first], grid[last])
     axis.set_xlabel(f"direction {profile['direction']} (posterior s.d.)")
     axis.set_ylabel("free energy (kT)")
     axis.legend(loc="upper center")
+
+
+def _find_known(energy: FloatArray) -> tuple[int, int]:
+    """Find the first and last cell to show.
+
+    What lies beyond the grid is seen as if it were in its outermost cells: there, energies that
+    fall again towards the edge are not shown.
+    """
+    known = np.flatnonzero(energy < HIGHEST)
+    first, last = int(known[0]), int(known[-1])
+    while first < last and energy[first + 1] > energy[first] > _AT_EDGE:
+        first += 1
+    while first < last and energy[last - 1] > energy[last] > _AT_EDGE:
+        last -= 1
+    return first, last
 
 
 def _draw_plane(axis: Axes, plane: dict[str, Any], states: list[dict[str, Any]]) -> None:

@@ -45,9 +45,10 @@ def inline_image(data: bytes, alternative: str, *, narrow: bool = False) -> str:
 
 
 def figure(data: bytes, caption: str, *, narrow: bool = False) -> str:
-    """Embed a picture with its caption."""
+    """Embed a picture with its caption; print leaves out what moves."""
     image = inline_image(data, caption, narrow=narrow)
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    kind = ' class="movie"' if data[:3] == b"GIF" else ""
+    return f"<figure{kind}>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: int = 0) -> str:

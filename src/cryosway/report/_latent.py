@@ -1,6 +1,7 @@
 """Pictures of the latent space: density, clusters, the UMAP embedding, populations."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from cryosway.report._style import (
 
 FloatArray = NDArray[np.floating]
 Extent = tuple[float, float, float, float]
+_SMALL = 0.06  # of the window: a number would cover what is smaller
 FEW = 4000
 """Up to so many particles each is drawn as a dot; beyond, cells of a histogram are painted."""
 
@@ -120,6 +122,17 @@ def plot_populations(particles: pd.DataFrame) -> Figure:
     return figure
 
 
+def find_paths_in_plane(found: dict[str, Any], particles: pd.DataFrame) -> dict[str, FloatArray]:
+    """Give the traversals of ``landscape.json`` that move within the plane that is drawn."""
+    if "pc2" not in particles:
+        return {}
+    return {
+        f"direction {path['direction']}": np.asarray(path["coordinates"], float)[:, :2]
+        for path in found.get("paths", [])
+        if path["direction"] <= 2
+    }
+
+
 def latent_columns(particles: pd.DataFrame) -> list[str]:
     """Name the columns to show: principal coordinates where known, else the latents."""
     for letter in ("pc", "z"):
@@ -166,14 +179,20 @@ def draw_clusters(
     axis.set_ylim(*extent[2:])
     if count > 1:
         for number in np.unique(clusters):
-            _write_number(axis, number, np.median(x[clusters == number]),
-                          np.median(y[clusters == number]))  # fmt: skip
+            _write_number(axis, number, x[clusters == number], y[clusters == number])
 
 
-def _write_number(axis: Axes, number: int, x: float, y: float) -> None:
-    axis.text(
-        x, y, str(number), ha="center", va="center", fontsize=9, fontweight="bold", color=INK,
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+def _write_number(axis: Axes, number: int, x: FloatArray, y: FloatArray) -> None:
+    """Write a cluster's number at its middle; beside it, where it would cover the cluster."""
+    window = axis.get_xlim()[1] - axis.get_xlim()[0], axis.get_ylim()[1] - axis.get_ylim()[0]
+    small = all(
+        np.subtract(*np.percentile(values, [90, 10])) < _SMALL * width
+        for values, width in zip((x, y), window, strict=True)
+    )
+    axis.annotate(
+        str(number), (float(np.median(x)), float(np.median(y))), (9, 9) if small else (0, 0),
+        textcoords="offset points", ha="center", va="center", fontsize=9, fontweight="bold",
+        color=INK, path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from cryosway.report._map_figures import draw_maps
+from cryosway.report._map_figures import TURNS, draw_maps
 from cryosway.report._scene import Actor, Camera, render_scene
 from cryosway.report._style import PATH_COLOURS
 from cryosway.report._surface import Surface, build_surface
@@ -59,7 +59,7 @@ def draw_morph_strip(
     -------
     matplotlib.figure.Figure
     """
-    level, rotation = _level_and_view(volumes, threshold, view)
+    level, rotation = choose_level_and_view(volumes, threshold, view)
     return draw_maps(
         dict(zip(labels, volumes, strict=True)),
         pixel_size,
@@ -100,8 +100,8 @@ def animate_morph(
     bytes
         An animated GIF that loops.
     """
-    level, rotation = _level_and_view(volumes, threshold, view)
-    frames = list(_interpolate(volumes))
+    level, rotation = choose_level_and_view(volumes, threshold, view)
+    frames = list(interpolate_maps(volumes))
     surfaces = [build_surface(frame, pixel_size, level, finest=FINEST) for frame in frames]
     for size in (pixels, 3 * pixels // 4, pixels // 2):
         data = _draw_movie(surfaces, fit_camera(surfaces, rotation, size))
@@ -110,55 +110,69 @@ def animate_morph(
     return data
 
 
-def encode_gif(images: Sequence[Image.Image]) -> bytes:
+def encode_gif(
+    images: Sequence[Image.Image], milliseconds: int = FRAME_MILLISECONDS, colours: int = 64
+) -> bytes:
     """Encode pictures as a looping GIF, the same bytes for the same pictures.
 
     Parameters
     ----------
     images : sequence of PIL.Image.Image
         RGB frames of one size.
+    milliseconds : int
+        Each frame is shown for.
+    colours : int
+        Of each frame, 256 at most.
 
     Returns
     -------
     bytes
     """
-    paletted = [image.quantize(64, dither=Image.Dither.NONE) for image in images]
+    paletted = [image.quantize(colours, dither=Image.Dither.NONE) for image in images]
     stream = io.BytesIO()
     paletted[0].save(
         stream, format="GIF", save_all=True, append_images=paletted[1:], loop=0,
-        duration=FRAME_MILLISECONDS, optimize=False, disposal=1,
+        duration=milliseconds, optimize=False, disposal=1,
     )  # fmt: skip
     return stream.getvalue()
 
 
-def _draw_movie(surfaces: Sequence[Surface], camera: Camera) -> bytes:
-    colours = path_colours(len(surfaces))
-    images = [_draw_frame(*pair, camera) for pair in zip(surfaces, colours, strict=True)]
-    return encode_gif([*images, *images[-2:0:-1]])
+def interpolate_maps(volumes: Sequence[FloatArray], between: int = BETWEEN) -> Iterator[FloatArray]:
+    """Give each map and those between it and the next one: (n − 1) × between + 1 of them."""
+    for here, there in itertools.pairwise(volumes):
+        for share in np.arange(between) / between:
+            yield (1.0 - share) * here + share * there
+    yield volumes[-1]
 
 
-def _level_and_view(
-    volumes: Sequence[FloatArray], threshold: float | None, view: FloatArray | None
+def draw_frame(
+    actors: Sequence[Actor], camera: Camera, turns: Sequence[float] = TURNS
+) -> Image.Image:
+    """Draw a scene on white, seen from several sides beside each other."""
+    pictures = []
+    for turn in turns:
+        turned = turn_view(camera.rotation, turn)
+        seen = Camera(turned, camera.width_angstrom, camera.pixels, camera.centre)
+        pictures.append(render_scene(actors, seen))
+    picture = Image.fromarray(np.concatenate(pictures, axis=1))
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def choose_level_and_view(
+    volumes: Sequence[FloatArray], threshold: float | None = None, view: FloatArray | None = None
 ) -> tuple[float, FloatArray]:
+    """Choose one contour level for all maps, and the view that shows their change best."""
     mean = np.mean(np.asarray(volumes), axis=0)
     level = choose_threshold(mean) if threshold is None else threshold
     change = np.asarray(volumes[-1]) - np.asarray(volumes[0])
     return level, choose_view(mean, level, change) if view is None else view
 
 
-def _interpolate(volumes: Sequence[FloatArray]) -> Iterator[FloatArray]:
-    for here, there in itertools.pairwise(volumes):
-        for share in np.arange(BETWEEN) / BETWEEN:
-            yield (1.0 - share) * here + share * there
-    yield volumes[-1]
-
-
-def _draw_frame(surface: Surface, colour: Colour, camera: Camera) -> Image.Image:
-    pictures = []
-    for turn in (0.0, 90.0):
-        turned = turn_view(camera.rotation, turn)
-        seen = Camera(turned, camera.width_angstrom, camera.pixels, camera.centre)
-        pictures.append(render_scene([Actor(surface, np.array(colour))], seen))
-    picture = Image.fromarray(np.concatenate(pictures, axis=1))
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+def _draw_movie(surfaces: Sequence[Surface], camera: Camera) -> bytes:
+    colours = path_colours(len(surfaces))
+    images = [
+        draw_frame([Actor(surface, np.array(colour))], camera)
+        for surface, colour in zip(surfaces, colours, strict=True)
+    ]
+    return encode_gif([*images, *images[-2:0:-1]])

@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cryosway.engine import format_duration
@@ -14,6 +13,7 @@ from cryosway.report._contents import Contents, Stage
 from cryosway.report._free_energy import plot_free_energy, plot_state_populations
 from cryosway.report._html import code, facts, figure, folded, heading, paragraph, section, table
 from cryosway.report._latent import (
+    find_paths_in_plane,
     latent_columns,
     plot_embedding,
     plot_latent_density,
@@ -25,7 +25,14 @@ from cryosway.report._spectrum import plot_spectrum
 from cryosway.report._verdict import format_particles, is_bad
 from cryosway.report._views import plot_views
 
-_OF_A_JOB = ("audit", "density", "motions")  # commands that take no particles
+_OF_A_JOB = ("audit", "density", "motions", "validate")  # commands that take no particles
+_OF_FOLDERS = {
+    "bench score": ["SET", "RESULT"],
+    "bench table": ["RUNS"],
+    "compare": ["JOB", "JOB"],
+    "protein dock": ["MODEL", "MAP"],
+    "protein fold": ["SEQUENCES"],
+}
 
 CITE_PACKAGE = "cryosway: name the package and its version, given above under “What was run”."
 CITE_LINEAR = (
@@ -56,14 +63,15 @@ def make_particles_section(contents: Contents, pictures: Pictures) -> str:
 def make_supplement_section(contents: Contents, pictures: Pictures) -> str:
     """Show what a step adds of its own, as the demo's comparison with the truth."""
     parts = [
-        section(stage.name, str(stage.supplement["title"]), _show_supplement(stage, pictures))
+        section(stage.name, str(stage.supplement["title"]), show_supplement(stage, pictures))
         for stage in contents.stages
         if stage.supplement
     ]
     return "\n".join(parts)
 
 
-def _show_supplement(stage: Stage, pictures: Pictures) -> Iterator[str]:
+def show_supplement(stage: Stage, pictures: Pictures) -> Iterator[str]:
+    """Show the section that a folder has of its own."""
     added = stage.supplement
     yield from (paragraph(sentence) for sentence in added.get("sentences", []))
     for entry in added.get("figures", []):
@@ -160,13 +168,13 @@ def write_command(info: dict[str, Any], out: str) -> str:
         A line for the shell.
     """
     config, command = dict(info.get("config") or {}), str(info.get("command", "run"))
-    source: Any = "JOB"
-    if command not in _OF_A_JOB:
+    source: Any = _OF_FOLDERS.get(command, "JOB")
+    if command not in (*_OF_A_JOB, *_OF_FOLDERS):
         source = config.pop("particles", None) or (info.get("inputs") or {}).get("particles")
         source = source.get("path") if isinstance(source, dict) else source
         if source is None or (isinstance(source, str) and re.fullmatch("[0-9a-f]{64}", source)):
             source = "PARTICLES"  # a fingerprint, not a file
-    words = ["cryosway", command]
+    words = ["cryosway", *command.split()]
     words += [str(one) for one in (source if isinstance(source, list) else [source])]
     words += ["--out", out]
     config.setdefault("seed", info.get("seed"))
@@ -197,7 +205,7 @@ def _show_landscape(contents: Contents, pictures: Pictures) -> Iterator[str]:
     particles = contents.particles
     if particles is None or not latent_columns(particles):
         return
-    drawn = plot_latent_density(particles, _paths_in_plane(contents.main, particles))
+    drawn = plot_latent_density(particles, find_paths_in_plane(contents.main.landscape, particles))
     yield figure(pictures.save("latents", drawn),
                  "Every particle in the plane of the first two principal directions of its latent. "
                  "One unit is the typical uncertainty of one particle.")  # fmt: skip
@@ -224,17 +232,6 @@ def _show_states(stage: Stage, pictures: Pictures) -> Iterator[str]:
         yield figure(pictures.save("states", plot_state_populations(found)),
                      "Population of every state with its 90 % interval; as if views were even; and "
                      "as plain counting has it.")  # fmt: skip
-
-
-def _paths_in_plane(stage: Stage, particles: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Traversals that move within the plane of the first two directions."""
-    if "pc2" not in particles:
-        return {}
-    return {
-        f"direction {path['direction']}": np.asarray(path["coordinates"], float)[:, :2]
-        for path in stage.landscape.get("paths", [])
-        if path["direction"] <= 2
-    }
 
 
 def _show_particles(contents: Contents, pictures: Pictures) -> Iterator[str]:

@@ -97,7 +97,7 @@ def make_resolution_section(contents: Contents, pictures: Pictures) -> str:
 def _show_consensus(
     contents: Contents, pictures: Pictures, item: MapFile, level: float
 ) -> Iterator[str]:
-    drawn = draw_map(item.density, item.pixel_size, threshold=level, label=_caption(item))
+    drawn = draw_map(item.density, item.pixel_size, threshold=level, label=caption_map(item))
     averaged = item.label == "consensus"
     what = "The average over all particles" if averaged else f"The map of {item.label}"
     yield figure(pictures.save("consensus", drawn), f"{what}, from two sides. "
@@ -118,7 +118,7 @@ def _show_clusters(pictures: Pictures, maps: list[MapFile], level: float) -> Ite
     mean = np.mean([item.density for item in shown], axis=0)
     spread = np.std([item.density for item in shown], axis=0)
     drawn = draw_maps(
-        {_caption(item): item.density for item in shown},
+        {caption_map(item): item.density for item in shown},
         maps[0].pixel_size,
         threshold=level,
         colours=state_colours(len(maps))[: len(shown)],
@@ -142,7 +142,7 @@ def _show_traversal(
     view = choose_view(mean, level, change)
     pixel_size = maps[0].pixel_size
     yield heading(f"Direction {direction}")
-    captions = [_short_caption(item) for item in maps]
+    captions = [caption_point(item) for item in maps]
     drawn = draw_morph_strip(densities, pixel_size, captions, threshold=level, view=view)
     yield figure(
         pictures.save(f"direction_{direction}", drawn),
@@ -179,7 +179,8 @@ def _tabulate(maps: list[MapFile]) -> str:
     return table([header[place] for place in keep], picked, numeric=len(keep) - 2)
 
 
-def _caption(item: MapFile) -> str:
+def caption_map(item: MapFile) -> str:
+    """Name a map, how many particles are in it and its resolution."""
     members = item.entry.get("population", item.particles)
     facts = [
         "" if members is None else f"{format_particles(members)} particles",
@@ -188,7 +189,8 @@ def _caption(item: MapFile) -> str:
     return f"{item.label}\n{', '.join(fact for fact in facts if fact)}".strip()
 
 
-def _short_caption(item: MapFile) -> str:
+def caption_point(item: MapFile) -> str:
+    """Name a point of a traversal, in short lines."""
     lines = [f"{item.entry.get('point', item.label)}"]
     if item.particles is not None:
         lines.append(f"{format_particles(item.particles)} particles")

@@ -24,12 +24,14 @@ from cryosway.report._page_maps import (
     make_resolution_section,
     make_traversal_section,
 )
+from cryosway.report._page_models import make_models_section
 from cryosway.report._pictures import Pictures
+from cryosway.report._validation import make_validation_section
 from cryosway.report._verdict import write_verdict
 
 
-def report(job: Job | str | Path) -> Path:
-    """Write ``report.html``, ``session.cxc`` and ``figures/`` into a job's folder.
+def report(job: Job | str | Path, *, validation: str | Path | None = None) -> Path:
+    """Write ``report.html``, ``figures/`` and scripts of ChimeraX into a job's folder.
 
     The page needs no network and no other file. It starts with the verdict in plain sentences;
     a section appears only where the folder has data for it.
@@ -38,6 +40,8 @@ def report(job: Job | str | Path) -> Path:
     ----------
     job : Job or path
         Any job, or the folder of a ``run`` with its steps.
+    validation : path, optional
+        Folder of its `validate`; by default the latest that lies beside the job's folder.
 
     Returns
     -------
@@ -58,20 +62,22 @@ def report(job: Job | str | Path) -> Path:
     folder = open_job(job).path
     contents = gather_contents(folder)
     with explain_os_errors(folder), FolderLock(folder):
-        page = build_page(contents)
+        page = build_page(contents, None if validation is None else Path(validation))
         path = folder / "report.html"
         with write_atomically(path) as temporary:
             temporary.write_text(page, encoding="utf-8")
     return path
 
 
-def build_page(contents: Contents) -> str:
+def build_page(contents: Contents, validation: Path | None = None) -> str:
     """Draw all pictures and fill the page; writes ``figures/`` and ``session.cxc`` on the way.
 
     Parameters
     ----------
     contents : Contents
         What the folder holds.
+    validation : Path, optional
+        Folder of a validation of it.
 
     Returns
     -------
@@ -82,7 +88,9 @@ def build_page(contents: Contents) -> str:
     level = choose_report_threshold(contents)
     sections = [
         make_supplement_section(contents, pictures),
+        make_validation_section(contents, pictures, validation),
         make_landscape_section(contents, pictures),
+        make_models_section(contents, pictures),
     ]
     if level is not None:
         write_session(contents, level)

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, cast, final
 
 import numpy as np
 from matplotlib import rc_context
@@ -27,6 +27,9 @@ PATH_COLOURS = LinearSegmentedColormap.from_list(
 )
 DENSITY_COLOURS = LinearSegmentedColormap.from_list(
     "cryosway_density", ["#ffffff", "#dbe8f3", "#9cc3e0", "#4f93c4", "#1f5f99", "#0b2f5b"]
+)
+MOTION_COLOURS = LinearSegmentedColormap.from_list(
+    "cryosway_motion", ["#c3c9ce", "#ecc48a", "#e08a3c", "#c4502a", "#7f1d1d"]
 )
 PAGE_WIDTH_INCHES = 7.4
 DOTS_PER_INCH = 150
@@ -65,6 +68,14 @@ def figure_style() -> Iterator[None]:
         yield
 
 
+@final
+class PageFigure(Figure):
+    """A figure that a notebook shows by itself, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return figure_png(self)
+
+
 def new_figure(
     rows: int = 1, columns: int = 1, *, height: float = 2.9, tight: bool = False, **options: Any
 ) -> tuple[Figure, NDArray[Any]]:
@@ -86,10 +97,10 @@ def new_figure(
     tuple[Figure, ndarray]
         The figure and its axes, shape (rows, columns).
     """
-    figure = Figure(figsize=(PAGE_WIDTH_INCHES, height * rows), layout="constrained")
+    figure = PageFigure(figsize=(PAGE_WIDTH_INCHES, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     if tight:
-        figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)
+        figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.05, wspace=0.0, hspace=0.0)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
 

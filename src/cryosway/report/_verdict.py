@@ -26,10 +26,12 @@ def write_verdict(contents: Contents) -> list[str]:
         *_say_status(contents),
         *_say_heterogeneity(contents),
         *_say_structural(contents),
+        *_say_docking(contents),
         *_say_motions(contents),
         *_say_resolution(contents),
         *_say_clusters(contents.maps("cluster")),
         *_say_failed_checks(contents),
+        *(str(line) for line in contents.main.supplement.get("verdict", [])),
     ]
     return sentences or ["This folder holds no result that could be summed up."]
 
@@ -96,6 +98,23 @@ def _say_structural(contents: Contents) -> list[str]:
     if {"halves", "audit"} & set(contents.main.info):
         said += [str(line) for line in contents.main.supplement.get("sentences", [])[:1]]
     return said
+
+
+def _say_docking(contents: Contents) -> list[str]:
+    """Say how much of the map docked models explain, and what is not in it."""
+    docked = [stage.info["docking"] for stage in contents.stages if "docking" in stage.info]
+    lines = []
+    for found in docked:
+        if "explained" in found:
+            count, share = spell_count(found["placed"], "docked model"), 100 * found["explained"]
+            verb = "explains" if found["placed"] == 1 else "explain"
+            text = f"{count} {verb} {share:.0f} % of the density within the solvent mask."
+            lines.append(text[0].upper() + text[1:])
+        if missing := found.get("absent"):
+            lines.append(
+                f"Attention: {spell_count(missing, 'model')} could not be found in the map."
+            )
+    return lines
 
 
 def _say_motions(contents: Contents) -> list[str]:

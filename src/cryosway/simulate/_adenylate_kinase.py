@@ -11,7 +11,7 @@ from cryosway.protein import AtomTable, match_atoms, morph_domains, read_structu
 # hinges; residue numbers, both ends included.
 _CORE = ((1, 27), (64, 117), (164, 214))
 _NMP = ((31, 59),)
-_LID = ((124, 155),)
+LID = ((124, 155),)
 
 
 def adenylate_kinase_states(n: int) -> list[AtomTable]:
@@ -33,7 +33,7 @@ def adenylate_kinase_states(n: int) -> list[AtomTable]:
     (3, 1656)
     """
     closed, opened = match_atoms(_read("1ake.cif.gz"), _read("4ake.cif.gz"))
-    domains = [_select(closed, ranges) for ranges in (_CORE, _NMP, _LID)]
+    domains = [select_ranges(closed, ranges) for ranges in (_CORE, _NMP, LID)]
     return morph_domains(closed, opened, domains, n)
 
 
@@ -42,6 +42,7 @@ def _read(name: str) -> AtomTable:
         return read_structure(path)
 
 
-def _select(atoms: AtomTable, ranges: tuple[tuple[int, int], ...]) -> NDArray[np.bool_]:
+def select_ranges(atoms: AtomTable, ranges: tuple[tuple[int, int], ...]) -> NDArray[np.bool_]:
+    """Select residues by ranges of their numbers, both ends included: shape (N,)."""
     numbers = atoms.residue_numbers
     return np.any([(numbers >= low) & (numbers <= high) for low, high in ranges], axis=0)

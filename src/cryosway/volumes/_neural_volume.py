@@ -93,9 +93,15 @@ class NeuralVolume(nn.Module):
                 views = views + torch.einsum("npxc,nc->npx", read, self._mixture(z))
         return views
 
-    def base_views(self, slices: Slices, z: Tensor) -> tuple[Tensor, Tensor]:
+    def replace_base(self, base: Tensor) -> None:
+        """Put other volumes (1 + K + M, D, D, D) in the place of the base."""
+        self.base, self._reader = base, None
+
+    def base_views(
+        self, slices: Slices, z: Tensor, rotations: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Central slices of the mean, and of the rest of the base at latents z: (n, P, 2) each."""
-        read, amounts = self._read_base(slices, None), self._mixture(z)
+        read, amounts = self._read_base(slices, rotations), self._mixture(z)
         rest = torch.einsum("npxc,nc->npx", read[..., 1:], amounts[:, 1:])
         return read[..., 0], rest
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cryosway import CryoswayError
+from cryosway.protein._mmseqs import find_mmseqs
 from cryosway.protein.language import (
     SIZES,
     Corpus,
@@ -20,7 +21,6 @@ from cryosway.protein.language import (
     tokenise,
 )
 from cryosway.protein.language._alphabet import CLS, EOS, MASK
-from cryosway.protein.language._clusters import find_mmseqs
 from cryosway.protein.language._masking import hide_residues
 
 transformers = pytest.importorskip("transformers", reason="the extra protein is not installed")
@@ -38,7 +38,7 @@ def corpus(tmp_path_factory):
     return Corpus.read(path, clusters)
 
 
-def test_clusters_count_alike(corpus):
+def test_clusters_count_alike(corpus, monkeypatch):
     assert (len(corpus), corpus.clusters) == (100, 11)
     rng = np.random.default_rng(0)
     drawn = [corpus.draw_member(int(rng.integers(11)), rng) for _ in range(3000)]
@@ -49,6 +49,8 @@ def test_clusters_count_alike(corpus):
     frequencies = corpus.frequencies(np.arange(11))
     assert frequencies[tokenise("L")[1]] == pytest.approx(30 / (30 + 600), rel=0.01)
     assert frequencies.min() > 0
+    monkeypatch.setattr("cryosway.protein.language._corpus._BLOCK", 7)
+    np.testing.assert_allclose(corpus.frequencies(np.arange(11)), frequencies, rtol=1e-12)
     assert corpus.mean_tokens(np.arange(11), 40) == pytest.approx((32 + 10 * 40) / 11)
 
 

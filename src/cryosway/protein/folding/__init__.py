@@ -7,7 +7,8 @@ from cryosway.protein.folding._assembly import BREAK, LINKER, Assembly, lay_out,
 from cryosway.protein.folding._batches import Failure, Outcome, fold_batch, plan_batches
 from cryosway.protein.folding._confidence_heads import expected_errors, predicted_tm
 from cryosway.protein.folding._engine import FileEngine, FoldingEngine
-from cryosway.protein.folding._esmfold import SUBSTITUTES, EsmFold, is_out_of_memory
+from cryosway.protein.folding._esmfold import SUBSTITUTES, EsmFold
+from cryosway.protein.folding._esmfold2 import EsmFold2
 from cryosway.protein.folding._file_names import choose_file_names
 from cryosway.protein.folding._losses import (
     backbone_frames,
@@ -26,6 +27,7 @@ __all__ = [
     "SUBSTITUTES",
     "Assembly",
     "EsmFold",
+    "EsmFold2",
     "Failure",
     "FileEngine",
     "FoldingEngine",
@@ -38,7 +40,6 @@ __all__ = [
     "find_flaws",
     "fold_batch",
     "frame_aligned_point_error",
-    "is_out_of_memory",
     "lay_out",
     "lddt_by_residue",
     "lddt_loss",

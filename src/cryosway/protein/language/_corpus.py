@@ -14,6 +14,8 @@ from cryosway.protein.language._alphabet import CLS, EOS, VOCABULARY, Tokens, to
 
 Numbers = npt.NDArray[np.int64]
 
+_BLOCK = 4_096  # sequences whose weights are spread over their residues at a time
+
 
 @final
 @dataclass(frozen=True)
@@ -138,8 +140,13 @@ class Corpus:
 
         No share is zero: every residue is counted once more than it occurs, over them all.
         """
-        weights = np.repeat(self.weights(clusters), self.lengths)
-        counts = np.bincount(self.residues, weights, minlength=len(VOCABULARY))
+        weights = self.weights(clusters)
+        counts = np.zeros(len(VOCABULARY))
+        for first in range(0, len(self), _BLOCK):
+            starts = self.starts[first : first + _BLOCK + 1]
+            spread = np.repeat(weights[first : first + _BLOCK], np.diff(starts))
+            residues = self.residues[starts[0] : starts[-1]]
+            counts += np.bincount(residues, spread, minlength=len(VOCABULARY))
         counts = counts / counts.sum() + 1 / max(1, len(self.residues))
         return np.asarray(counts / counts.sum())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, final
 
 import numpy as np
@@ -43,7 +44,7 @@ class Recipe:
     seed: int
     recompute: bool = False
 
-    @property
+    @cached_property
     def guesses(self) -> float:
         """Residues to guess in a sequence, on average."""
         return CHOSEN * self.corpus.mean_tokens(self.clusters, self.crop)

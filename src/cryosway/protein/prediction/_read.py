@@ -16,6 +16,8 @@ from cryosway.protein.prediction._scores import Scores, as_percent, find_scores,
 FloatArray = NDArray[np.float64]
 IndexArray = NDArray[np.intp]
 
+_SUFFIXES = (".cif", ".pdb", ".cif.gz", ".pdb.gz")
+
 
 def read_prediction(
     model: str | PathLike[str], confidence: str | PathLike[str] | None = None
@@ -53,6 +55,11 @@ def read_prediction(
         plddt = scores.plddt[chosen]
     pae = scores.pae[np.ix_(chosen, chosen)]
     return Prediction(name, alone, plddt, pae, scores.ptm, scores.iptm, str(found))
+
+
+def list_models(folder: Path) -> list[Path]:
+    """List the models (mmCIF, PDB) in a folder and those within it."""
+    return sorted(path for path in folder.rglob("*") if path.name.endswith(_SUFFIXES))
 
 
 def _list_tokens(atoms: AtomTable) -> tuple[NDArray[np.bool_], IndexArray, int]:

@@ -1,0 +1,87 @@
+"""The validation of a job in its report, and pictures of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from cryosway._errors import CryoswayError
+from cryosway.engine import read_job_info, read_json
+from cryosway.report._contents import Contents, Stage
+from cryosway.report._html import section
+from cryosway.report._page_data import show_supplement
+from cryosway.report._pictures import Pictures
+from cryosway.report._style import BLUE, QUIET, figure_style, new_figure
+
+SUMMARY_NAME = "validation.json"
+
+
+def make_validation_section(contents: Contents, pictures: Pictures, given: Path | None) -> str:
+    """Show the validation of a job: one that is given, or that lies in a folder beside the job's.
+
+    Parameters
+    ----------
+    contents : Contents
+        What the folder holds.
+    pictures : Pictures
+        Where pictures are kept.
+    given : Path or None
+        Folder of a validation.
+
+    Raises
+    ------
+    CryoswayError
+        When the folder that is given is no validation of this job.
+    """
+    folder = find_validation(contents) if given is None else given
+    if folder is None:
+        return ""
+    if given is not None and not _is_of(folder, contents):
+        message = f"{given} is no validation of {contents.root}: give the --out of its validate"
+        raise CryoswayError(message)
+    stage = Stage("validation", folder, read_job_info(folder))
+    return section("validation", "Validation", show_supplement(stage, pictures))
+
+
+def find_validation(contents: Contents) -> Path | None:
+    """Find the latest finished validation of a job among the folders beside it."""
+    beside = contents.root.resolve().parent.glob(f"*/{SUMMARY_NAME}")
+    found = [path.parent for path in beside if _is_of(path.parent, contents)]
+    return max(found, key=lambda path: str(read_job_info(path)["updated"]), default=None)
+
+
+def _is_of(folder: Path, contents: Contents) -> bool:
+    if not (folder / SUMMARY_NAME).exists() or not (folder / "supplement.json").exists():
+        return False
+    return Path(read_json(folder / SUMMARY_NAME)["job"]) == contents.main.path.resolve()
+
+
+def plot_losses(curves: Mapping[str, ArrayLike]) -> Figure:
+    """Plot losses of a training by epoch, one panel each; the last third is drawn thick.
+
+    Parameters
+    ----------
+    curves : mapping
+        By name, shape (E,).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with figure_style():
+        figure, axes = new_figure(1, len(curves), height=2.6)
+        for place, (name, values) in enumerate(curves.items()):
+            axis: Axes = axes[0, place]
+            curve = np.asarray(values, np.float64)
+            epochs = np.arange(1, len(curve) + 1)
+            last = max(3, len(curve) // 3)
+            axis.plot(epochs, curve, color=QUIET, linewidth=1.2, marker=".", markersize=3)
+            axis.plot(epochs[-last:], curve[-last:], color=BLUE, linewidth=2.4)
+            axis.set_title(name)
+            axis.set_xlabel("epoch (number)")
+            axis.ticklabel_format(axis="y", useOffset=False)
+        axes[0, 0].set_ylabel("mean over the epoch (nats)")
+    return figure
