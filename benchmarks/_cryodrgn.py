@@ -16,7 +16,7 @@ from _scoring import Volume, load_volumes
 from backproject_vs_cryodrgn import PEER_REQUIREMENTS, make_peer_environment
 
 from cryosway.engine import read_json, run_measured, thread_limits, write_json
-from cryosway.methods._export_cryodrgn import write_poses_and_ctf
+from cryosway.methods._cryodrgn.export import write_poses_and_ctf
 from cryosway.particles import Particles
 
 FloatArray = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from _datasets import find_data
 
 import cryosway as cs
-from cryosway.methods._dock import dock
+from cryosway.methods._dock.dock import dock
 from cryosway.particles import StackWriter
 from cryosway.protein import (
     AtomTable,

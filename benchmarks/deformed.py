@@ -38,9 +38,9 @@ from cryosway.inference import (
     accumulate_weighted,
     solve_moved,
 )
-from cryosway.methods._density_data import DensityData
-from cryosway.methods._density_motions import Motions, ParticleFrames
-from cryosway.methods._density_regions import mask_around, mask_model
+from cryosway.methods._density.data import DensityData
+from cryosway.methods._density.motions import Motions, ParticleFrames
+from cryosway.methods._density.regions import mask_around, mask_model
 from cryosway.particles import read_map
 from cryosway.protein import MovingFrames, blend_near
 from cryosway.report import figure_png, plot_fsc, plot_slices

@@ -21,7 +21,7 @@ import torch
 from _measure import make_parser, write_result
 
 from cryosway.engine import JobFolder, run_measured, write_json, write_table
-from cryosway.methods._neural_model import NeuralModel
+from cryosway.methods._neural.model import NeuralModel
 from cryosway.particles import write_map
 from cryosway.simulate import adenylate_kinase_states, truth_volume
 from cryosway.volumes import FieldSpec, NeuralField, NeuralVolume

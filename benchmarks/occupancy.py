@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 import cryosway as cs
 from cryosway.engine import read_json, run_measured
-from cryosway.methods._structural_model import StructuralModel
+from cryosway.methods._structural.model import StructuralModel
 from cryosway.protein import AtomTable, read_structure, write_structure
 from cryosway.simulate import SimulatedSet, simulate
 

@@ -42,7 +42,7 @@ from cryosway.landscape import (
     measure_populations,
     weigh_evidence,
 )
-from cryosway.methods._populations import read_evidence
+from cryosway.methods._landscape.populations import read_evidence
 
 Array = np.ndarray
 STATES = ((3, 2, 80), (5, 2, 20), (8, 2, 14), (12, 3, 8), (16, 3, 6))  # states, axes, tables

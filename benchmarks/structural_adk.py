@@ -34,7 +34,7 @@ from _scoring import load_volumes
 import cryosway as cs
 from cryosway.engine import read_json, recall_cost, run_measured
 from cryosway.jobs import Job
-from cryosway.methods._structural_model import StructuralDecoder
+from cryosway.methods._structural.model import StructuralDecoder
 from cryosway.particles import read_map
 from cryosway.priors import Clash, count_clashes
 from cryosway.protein import coarse_grain, read_structure

@@ -22,7 +22,7 @@ from _datasets import find_data
 from _measure import make_parser, parse_options, write_result
 
 from cryosway.engine import read_json, train
-from cryosway.methods import _structural
+from cryosway.methods._structural import structural as structural_module
 from cryosway.protein import read_structure, write_structure
 from cryosway.simulate import SimulatedSet, simulate
 
@@ -83,8 +83,11 @@ def measure(made: SimulatedSet, model: Path, arguments: argparse.Namespace) -> d
         raise _Measured
 
     out = arguments.cache / "jobs" / made.path.name
-    with mock.patch.object(_structural, "train", train_and_stop), contextlib.suppress(_Measured):
-        _structural.structural(
+    with (
+        mock.patch.object(structural_module, "train", train_and_stop),
+        contextlib.suppress(_Measured),
+    ):
+        structural_module.structural(
             made.particles,
             out,
             model=model,

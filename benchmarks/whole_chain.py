@@ -33,7 +33,7 @@ from structural_adk import score_models
 import cryosway as cs
 from cryosway.engine import Cost, run_measured
 from cryosway.jobs import Job
-from cryosway.methods._structural_model import StructuralDecoder
+from cryosway.methods._structural.model import StructuralDecoder
 from cryosway.protein import (
     AtomTable,
     Prediction,

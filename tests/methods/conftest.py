@@ -10,10 +10,10 @@ import torch
 from cryosway.engine import JobFolder, write_table
 from cryosway.jobs import Job, open_job
 from cryosway.methods._job_files import VolumeIndex, particles_table
-from cryosway.methods._null_images import NullImages
-from cryosway.methods._structural import structural
-from cryosway.methods._structural_model import StructuralModel, make_deformation
-from cryosway.methods._structural_views import BeadViews
+from cryosway.methods._structural.model import StructuralModel, make_deformation
+from cryosway.methods._structural.structural import structural
+from cryosway.methods._structural.views import BeadViews
+from cryosway.methods._validate.null_images import NullImages
 from cryosway.particles import StackWriter, read_map, read_particles
 from cryosway.protein import AtomTable, coarse_grain, write_structure
 from cryosway.simulate import adenylate_kinase_states

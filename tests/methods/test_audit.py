@@ -8,20 +8,20 @@ import cryosway as cs
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
 from cryosway.inference import ImageSource, NoiseModel
-from cryosway.methods._audit_controls import sample_ensemble, show_reference
-from cryosway.methods._audit_density import (
+from cryosway.methods._audit.controls import sample_ensemble, show_reference
+from cryosway.methods._audit.density import (
     Judged,
     compare_regions,
     judge_particles,
     judge_region,
     map_differences,
 )
-from cryosway.methods._audit_regions import find_regions, remove_region, turn_region
-from cryosway.methods._audit_words import describe_audit, sum_up
+from cryosway.methods._audit.regions import find_regions, remove_region, turn_region
+from cryosway.methods._audit.words import describe_audit, sum_up
 from cryosway.methods._consensus import read_noise
-from cryosway.methods._null_images import NullImages
-from cryosway.methods._structural_halves import Fitted, open_halves
-from cryosway.methods._structural_latents import ModelViews
+from cryosway.methods._structural.halves import Fitted, open_halves
+from cryosway.methods._structural.latents import ModelViews
+from cryosway.methods._validate.null_images import NullImages
 from cryosway.protein import coarse_grain
 from cryosway.report import gather_contents
 from cryosway.report._verdict import write_verdict

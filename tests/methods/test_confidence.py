@@ -9,14 +9,14 @@ import torch
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
-from cryosway.methods._confidence import (
+from cryosway.methods._protein.confidence import (
     BeadRestraints,
     carry_scores,
     keep_placed,
     read_restraints,
 )
-from cryosway.methods._structural import structural
-from cryosway.methods._structural_step import StructuralPriors
+from cryosway.methods._structural.step import StructuralPriors
+from cryosway.methods._structural.structural import structural
 from cryosway.protein import Prediction, coarse_grain, read_structure, write_prediction
 from cryosway.simulate import simulate
 

@@ -10,15 +10,16 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
-from cryosway.methods import _density_deformed, _density_run
-from cryosway.methods._density import density
-from cryosway.methods._density_data import DensityData
-from cryosway.methods._density_motions import HalfMotions, Motions, ParticleFrames
-from cryosway.methods._density_regions import find_moving, mask_around, mask_model, mask_region
-from cryosway.methods._density_state import find_state
-from cryosway.methods._structural_composition import Composition
-from cryosway.methods._structural_groups import BeadGroups
-from cryosway.methods._structural_model import StructuralDecoder
+from cryosway.methods._density import deformed as density_deformed_module
+from cryosway.methods._density import run as density_run_module
+from cryosway.methods._density.data import DensityData
+from cryosway.methods._density.density import density
+from cryosway.methods._density.motions import HalfMotions, Motions, ParticleFrames
+from cryosway.methods._density.regions import find_moving, mask_around, mask_model, mask_region
+from cryosway.methods._density.state import find_state
+from cryosway.methods._structural.composition import Composition
+from cryosway.methods._structural.groups import BeadGroups
+from cryosway.methods._structural.model import StructuralDecoder
 from cryosway.particles import read_map
 from cryosway.protein import MovingFrames
 from cryosway.validate import auc_fsc, fsc
@@ -91,11 +92,11 @@ def test_resumes_where_it_stopped(job, tmp_path, monkeypatch):
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_density_deformed, "write_moved", stop)
+        patch.setattr(density_deformed_module, "write_moved", stop)
         with pytest.raises(RuntimeError):
             density(job, tmp_path / "out", **options)
-    monkeypatch.setattr(_density_deformed, "solve_moved", stop)
-    monkeypatch.setattr(_density_run, "accumulate_weighted", stop)
+    monkeypatch.setattr(density_deformed_module, "solve_moved", stop)
+    monkeypatch.setattr(density_run_module, "accumulate_weighted", stop)
     done = density(job, tmp_path / "out", **options)
     assert done.status == "finished"
     assert "auc_fsc_region_after" not in done.info["density"]

@@ -5,15 +5,15 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryosway.methods._dock_correlation import (
+from cryosway.methods._dock.correlation import (
     ENVELOPE,
     ModelPoints,
     ShiftSearch,
     make_kernel,
     splat_points,
 )
-from cryosway.methods._dock_map import DockingMap
-from cryosway.methods._dock_refine import LocalFit, Placement
+from cryosway.methods._dock.map import DockingMap
+from cryosway.methods._dock.refine import LocalFit, Placement
 from cryosway.particles import MapInfo
 
 BOX, PIXEL, RESOLUTION = 20, 4.0, 12.0

@@ -7,13 +7,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import cryosway as cs
-import cryosway.methods._dock_search as search
+import cryosway.methods._dock.search as search
 from cryosway import CryoswayError
 from cryosway.cli import main
 from cryosway.engine import read_json
 from cryosway.methods import dock
-from cryosway.methods._dock_assembly import Assembler
-from cryosway.methods._dock_refine import Placement
+from cryosway.methods._dock.assembly import Assembler
+from cryosway.methods._dock.refine import Placement
 from cryosway.particles import read_map, write_map
 from cryosway.protein import find_restraints, read_prediction, read_structure, write_structure
 from cryosway.protein.prediction import Prediction, write_prediction
@@ -135,7 +135,7 @@ def test_copies_are_found_in_the_mirror(made, tmp_path, monkeypatch):
             )
         return found
 
-    monkeypatch.setattr("cryosway.methods._dock_assembly.search_placements", find)
+    monkeypatch.setattr("cryosway.methods._dock.assembly.search_placements", find)
     mirror = np.roll(read_map(made.map)[0][::-1], 1, axis=0)
     write_map(tmp_path / "mirror.mrc", mirror, PIXEL)
     models = [made.folder / "whole.cif", made.folder / "core.cif"]
@@ -179,7 +179,7 @@ def test_an_interrupted_search_is_not_repeated(made, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Assembler, "finish", stop)
         dock(*files, **request)
-    monkeypatch.setattr("cryosway.methods._dock_assembly.search_placements", stop)
+    monkeypatch.setattr("cryosway.methods._dock.assembly.search_placements", stop)
     job = dock(*files, **request)
     assert job.status == "finished" and job.info["docking"]["correlation"] > 0.85
     assert not list(tmp_path.glob("checkpoints/*"))

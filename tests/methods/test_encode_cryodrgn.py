@@ -11,7 +11,7 @@ import yaml
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.cli import main
-from cryosway.methods._cryodrgn_encoder import CryodrgnEncoder, CryodrgnView
+from cryosway.methods._cryodrgn.encoder import CryodrgnEncoder, CryodrgnView
 from cryosway.optics import CtfParams
 from cryosway.particles import load_array_series
 

@@ -6,8 +6,8 @@ import pytest
 import cryosway as cs
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
-from cryosway.methods._bead_ensemble import BeadEnsemble
 from cryosway.methods._consensus import read_noise
+from cryosway.methods._structural.bead_ensemble import BeadEnsemble
 from cryosway.particles import read_particles
 
 QUICK = {"threads": 1, "device": "cpu"}

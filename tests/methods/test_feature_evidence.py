@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from cryosway.inference import ImageSource, NoiseModel
-from cryosway.methods._feature_evidence import Asked, ask_images, solve_amplitudes
-from cryosway.methods._support_features import find_extra_density, measure_amounts
-from cryosway.methods._support_words import NOT_SUPPORTED, SUPPORTED, judge_feature
-from cryosway.methods._volume_sample import VolumeSample, project_out
+from cryosway.methods._validate.feature_evidence import Asked, ask_images, solve_amplitudes
+from cryosway.methods._validate.support_features import find_extra_density, measure_amounts
+from cryosway.methods._validate.support_words import NOT_SUPPORTED, SUPPORTED, judge_feature
+from cryosway.methods._validate.volume_sample import VolumeSample, project_out
 from cryosway.optics import resize_volumes
 from cryosway.particles import read_map, read_particles
 

@@ -14,8 +14,8 @@ import yaml
 import cryosway as cs
 from cryosway import CryoswayError, CryoswayWarning
 from cryosway.cli import main
-from cryosway.methods._cryodrgn_folder import TrainingFolder
-from cryosway.methods._cryodrgn_model import CryodrgnModel
+from cryosway.methods._cryodrgn.folder import TrainingFolder
+from cryosway.methods._cryodrgn.model import CryodrgnModel
 from cryosway.particles import load_array_series, load_torch_archive, read_map
 
 DATA = Path(__file__).parents[1] / "data" / "cryodrgn"

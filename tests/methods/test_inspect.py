@@ -10,9 +10,9 @@ import torch
 
 import cryosway as cs
 from cryosway.inference import split_halves
-from cryosway.methods._image_checks import judge_trials, try_hypotheses
-from cryosway.methods._metadata_checks import check_metadata, measure_sampling, summarise
-from cryosway.methods._pose_hypotheses import (
+from cryosway.methods._inputs.image_checks import judge_trials, try_hypotheses
+from cryosway.methods._inputs.metadata_checks import check_metadata, measure_sampling, summarise
+from cryosway.methods._inputs.pose_hypotheses import (
     GIVEN,
     SHUFFLED,
     Hypothesis,

@@ -9,8 +9,8 @@ import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.cli import main
 from cryosway.engine import JobFolder, write_table
-from cryosway.methods._intervals import find_inside
 from cryosway.methods._job_files import particles_table
+from cryosway.methods._motions.intervals import find_inside
 
 COUNT = 30
 

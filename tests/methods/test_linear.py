@@ -126,7 +126,7 @@ def test_table_has_what_the_fit_found(job, two_states):
 def test_half_sets_share_the_first_component(job):
     import torch
 
-    from cryosway.methods._linear_model import LinearModel
+    from cryosway.methods._linear.model import LinearModel
 
     halves = LinearModel.load(job.path).half_volumes
     first, second = halves[0, 1].flatten(), halves[1, 1].flatten()

@@ -13,7 +13,7 @@ from cryosway.inference import (
     split_halves,
     total_power,
 )
-from cryosway.methods._linear_model import KernelDecoder, LinearModel
+from cryosway.methods._linear.model import KernelDecoder, LinearModel
 from cryosway.particles import read_particles
 from cryosway.validate import fsc, mask_state, sphere_mask
 

@@ -13,7 +13,7 @@ import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.cli import main
 from cryosway.engine import write_json, write_table
-from cryosway.methods._bead_ensemble import BeadEnsemble, uncertainty_to_b_factor
+from cryosway.methods._structural.bead_ensemble import BeadEnsemble, uncertainty_to_b_factor
 from cryosway.particles import read_map
 from cryosway.protein import coarse_grain
 

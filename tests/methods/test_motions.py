@@ -10,9 +10,9 @@ from PIL import Image
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.cli import main
-from cryosway.methods._bead_ensemble import BeadEnsemble
-from cryosway.methods._motion_analysis import Spread
-from cryosway.methods._motion_words import say_support
+from cryosway.methods._motions.motion_analysis import Spread
+from cryosway.methods._motions.motion_words import say_support
+from cryosway.methods._structural.bead_ensemble import BeadEnsemble
 
 ASKED = {
     "distance": (("/A:1-20", "/A:130-140"), ("/A:10", "/A:80")),

@@ -8,7 +8,7 @@ import torch
 import cryosway as cs
 from cryosway.engine import JobFolder, write_table
 from cryosway.jobs import MissingResultError
-from cryosway.methods._neural_model import NeuralModel
+from cryosway.methods._neural.model import NeuralModel
 from cryosway.volumes import FieldSpec, NeuralField, NeuralVolume
 
 BOX, COUNT = 16, 60

@@ -15,10 +15,10 @@ from scipy.spatial.transform import Rotation
 import cryosway as cs
 from cryosway import CryoswayError, CryoswayWarning
 from cryosway.engine import JobFolder, TimeLimitError, load_tensors, read_json
-from cryosway.methods import _neural_judgement
-from cryosway.methods._neural_comparison import compare_models, describe_held_out
-from cryosway.methods._neural_judgement import Judgement
-from cryosway.methods._neural_landscapes import measure_shared
+from cryosway.methods._neural import judgement as neural_judgement_module
+from cryosway.methods._neural.comparison import compare_models, describe_held_out
+from cryosway.methods._neural.judgement import Judgement
+from cryosway.methods._neural.landscapes import measure_shared
 from cryosway.optics import rotation_angle
 from cryosway.particles import read_map
 from cryosway.validate import fsc
@@ -177,7 +177,7 @@ def test_latents_do_not_depend_on_how_many_are_inferred_at_once(
 ):
     p = cs.read_particles(two_states.particles)[:50]
     whole = cs.encode(p, tmp_path / "whole", job=vae_job.path)
-    monkeypatch.setattr(_neural_judgement, "_CPU_POINTS", 7 * 400)
+    monkeypatch.setattr(neural_judgement_module, "_CPU_POINTS", 7 * 400)
     parts = cs.encode(p, tmp_path / "parts", job=vae_job.path)
     np.testing.assert_allclose(parts.latents, whole.latents, atol=1e-4)
     columns = ["index", "contrast", "log_likelihood"]

@@ -9,11 +9,11 @@ import torch
 import cryosway as cs
 from cryosway.engine import JobFolder, read_json
 from cryosway.inference import ImageSource, total_power
-from cryosway.methods._neural_balance import balance_base
-from cryosway.methods._neural_gains import calibrate_gains
-from cryosway.methods._neural_maps import add_maps
-from cryosway.methods._neural_start import NeuralStart, start_from_linear
-from cryosway.methods._neural_step import NeuralSettings, NeuralStep
+from cryosway.methods._neural.balance import balance_base
+from cryosway.methods._neural.gains import calibrate_gains
+from cryosway.methods._neural.maps import add_maps
+from cryosway.methods._neural.start import NeuralStart, start_from_linear
+from cryosway.methods._neural.step import NeuralSettings, NeuralStep
 from cryosway.optics import fft3_half, frequency_radius, ifft3_half, shell_power
 from cryosway.validate import fsc
 from cryosway.volumes import FieldSpec, LatentCurves, NeuralField, NeuralVolume, SliceReader

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from cryosway.inference import ImageSource, NoiseModel
-from cryosway.methods._null_images import NullImages
+from cryosway.methods._validate.null_images import NullImages
 from cryosway.optics import fft2_half
 from cryosway.particles import read_map, read_particles
 

@@ -232,14 +232,14 @@ def test_finished_job_stands(tmp_path):
 
 _KILLED = """
 import sys, time, cryosway as cs
-from cryosway.methods import _prepare
-_prepare._SECONDS_PER_CHECKPOINT = 0.0
-real = _prepare._save
+from cryosway.methods._inputs import prepare as prepare_module
+prepare_module._SECONDS_PER_CHECKPOINT = 0.0
+real = prepare_module._save
 def save(job, stack, background):
     real(job, stack, background)
     print(stack.written, flush=True)
     time.sleep(0.2)
-_prepare._save = save
+prepare_module._save = save
 cs.prepare(cs.read_particles(sys.argv[1]), sys.argv[2], box=8, batch=10, threads=2)
 """
 

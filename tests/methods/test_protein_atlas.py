@@ -7,8 +7,8 @@ import pytest
 
 import cryosway as cs
 from cryosway.cli import main
-from cryosway.methods._protein_atlas import Atlas
-from cryosway.methods._protein_search import align_identity, search_atlas
+from cryosway.methods._protein.atlas import Atlas
+from cryosway.methods._protein.search import align_identity, search_atlas
 from cryosway.protein import Prediction, read_prediction, read_structure, write_prediction
 
 FOLDER = files("cryosway.simulate") / "data"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import cryosway as cs
-from cryosway.methods import _protein_embed as embedding
+from cryosway.methods._protein import embed as embedding
 from cryosway.protein import load_network, open_checkpoint
 from cryosway.protein.language import tokenise
 

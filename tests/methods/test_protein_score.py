@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cryosway as cs
-from cryosway.methods import _protein_score as scoring
+from cryosway.methods._protein import score as scoring
 from cryosway.protein import load_network, open_checkpoint
 from cryosway.protein.language import tokenise
 from cryosway.protein.language._alphabet import MASK, VOCABULARY

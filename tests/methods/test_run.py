@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 import cryosway as cs
-import cryosway.methods._run as run_module
+import cryosway.methods._run.run as run_module
 from cryosway import CryoswayError
 from cryosway.engine import JobFolder
 from cryosway.methods._options import RunOptions
-from cryosway.methods._run import STEPS, _choose_box
+from cryosway.methods._run.run import STEPS, _choose_box
 from cryosway.particles import Particles, read_map, write_map
 
 QUICK = {"components": 1, "null_tests": 0, "clusters": 2, "directions": 1, "umap": False}
@@ -154,7 +154,7 @@ def test_no_resume_starts_anew(simulated, tmp_path, short):
 KILLED = """
 import os, signal, sys, json
 import cryosway as cs
-import cryosway.methods._run as run
+import cryosway.methods._run.run as run
 import cryosway.methods._backproject as backproject
 
 def die(*arguments, **options):

@@ -7,7 +7,7 @@ import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.cli import main
 from cryosway.methods._options import RunOptions
-from cryosway.methods._run_models import (
+from cryosway.methods._run.models import (
     choose_folded,
     choose_predictions,
     fingerprint_models,

@@ -7,12 +7,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import cryosway as cs
-import cryosway.methods._dock_search as search
-import cryosway.methods._run_structure as steps
+import cryosway.methods._dock.search as search
+import cryosway.methods._run.structure as steps
 from cryosway.engine import JobFolder, read_json
 from cryosway.methods._options import RunOptions
-from cryosway.methods._run_models import Body
-from cryosway.methods._run_structure import STRUCTURE_STEPS, StructureSteps
+from cryosway.methods._run.models import Body
+from cryosway.methods._run.structure import STRUCTURE_STEPS, StructureSteps
 from cryosway.particles import read_map, read_particles, write_map
 from cryosway.protein import find_superposition, read_structure
 from cryosway.protein.prediction import Prediction, write_prediction

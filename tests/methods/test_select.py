@@ -12,8 +12,8 @@ import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.cli import main
 from cryosway.engine import JobFolder, read_table, write_table
-from cryosway.methods._intervals import parse_interval
 from cryosway.methods._job_files import particles_table
+from cryosway.methods._motions.intervals import parse_interval
 from cryosway.particles import read_map, read_star
 
 COUNT = 60

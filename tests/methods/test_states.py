@@ -13,7 +13,7 @@ from cryosway import CryoswayError
 from cryosway.cli import main
 from cryosway.engine import JobFolder, write_json, write_table
 from cryosway.jobs import _decoder
-from cryosway.methods._populations import weigh_views
+from cryosway.methods._landscape.populations import weigh_views
 from cryosway.particles import read_map, write_map
 
 SHARES = np.array([0.5, 0.3, 0.2])
@@ -127,7 +127,7 @@ def test_free_energy_is_drawn_and_pictures_are_written(found):
 
 def test_centres_are_of_molecules_not_of_posterior_means(found):
     """Posterior means are drawn to 0; states are not."""
-    from cryosway.methods._path import find_place
+    from cryosway.methods._landscape.path import find_place
 
     places = np.array([find_place(found[0], f"state:{k}") for k in (1, 2, 3)])
     apart = np.linalg.norm(places[:, None] - CENTRES, axis=-1).min(0)

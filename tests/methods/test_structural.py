@@ -7,10 +7,10 @@ import torch
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
-from cryosway.methods._bead_ensemble import BeadEnsemble
-from cryosway.methods._structural import structural
-from cryosway.methods._structural_model import StructuralDecoder, StructuralModel
-from cryosway.methods._structural_views import BeadViews, ScaleSums
+from cryosway.methods._structural.bead_ensemble import BeadEnsemble
+from cryosway.methods._structural.model import StructuralDecoder, StructuralModel
+from cryosway.methods._structural.structural import structural
+from cryosway.methods._structural.views import BeadViews, ScaleSums
 from cryosway.particles import read_map
 from cryosway.protein import coarse_grain, read_structure, write_structure
 from cryosway.simulate import adenylate_kinase_states, simulate

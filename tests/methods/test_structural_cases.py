@@ -14,8 +14,8 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayError
 from cryosway.inference import rotate_by
-from cryosway.methods._structural import structural
-from cryosway.methods._structural_model import StructuralDecoder
+from cryosway.methods._structural.model import StructuralDecoder
+from cryosway.methods._structural.structural import structural
 from cryosway.optics import rotation_angle
 from cryosway.particles import Particles, StackWriter, read_particles
 from cryosway.protein import coarse_grain, read_structure, write_structure

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cryosway.methods._structural_factors import (
+from cryosway.methods._structural.factors import (
     Population,
     fit_population,
     infer_on_axes,

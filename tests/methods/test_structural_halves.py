@@ -8,13 +8,13 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import read_json, read_table
-from cryosway.methods._audit_density import judge_region
-from cryosway.methods._bead_ensemble import read_uncertainty, uncertainty_to_b_factor
-from cryosway.methods._structural_disagreement import latent_spread
-from cryosway.methods._structural_halves import Fitted, average_beads, open_halves
-from cryosway.methods._structural_latents import ModelViews, infer_rows
-from cryosway.methods._structural_residues import judge_motion
-from cryosway.methods._structural_unseen import (
+from cryosway.methods._audit.density import judge_region
+from cryosway.methods._structural.bead_ensemble import read_uncertainty, uncertainty_to_b_factor
+from cryosway.methods._structural.disagreement import latent_spread
+from cryosway.methods._structural.halves import Fitted, average_beads, open_halves
+from cryosway.methods._structural.latents import ModelViews, infer_rows
+from cryosway.methods._structural.residues import judge_motion
+from cryosway.methods._structural.unseen import (
     Conformations,
     chessboard,
     fit_amplitudes,

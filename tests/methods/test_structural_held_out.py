@@ -9,14 +9,14 @@ import torch
 import cryosway as cs
 from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder
-from cryosway.methods._bead_ensemble import BeadEnsemble
 from cryosway.methods._consensus import read_noise
 from cryosway.methods._held_out import Gain, choose_held_out
-from cryosway.methods._structural_groups import BeadGroups
-from cryosway.methods._structural_held_out import HeldOut, log_ratio
-from cryosway.methods._structural_posterior import UnknownPosterior
-from cryosway.methods._structural_presence import Presence, spread_start
-from cryosway.methods._structural_start import Motion
+from cryosway.methods._structural.bead_ensemble import BeadEnsemble
+from cryosway.methods._structural.groups import BeadGroups
+from cryosway.methods._structural.held_out import HeldOut, log_ratio
+from cryosway.methods._structural.posterior import UnknownPosterior
+from cryosway.methods._structural.presence import Presence, spread_start
+from cryosway.methods._structural.start import Motion
 from cryosway.particles import read_particles
 from cryosway.report import gather_contents
 from cryosway.report._verdict import write_verdict

@@ -11,15 +11,15 @@ from sklearn.metrics import roc_auc_score
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json
 from cryosway.methods._consensus import read_noise
-from cryosway.methods._encode import encode
-from cryosway.methods._models import write_models
+from cryosway.methods._motions.models import write_models
+from cryosway.methods._neural.encode import encode
 from cryosway.methods._options import StructuralOptions
-from cryosway.methods._structural import structural
-from cryosway.methods._structural_groups import choose_groups, group_chains, group_selections
-from cryosway.methods._structural_halves import Fitted
-from cryosway.methods._structural_latents import ModelViews
-from cryosway.methods._structural_model import StructuralModel
-from cryosway.methods._structural_unseen import Conformations, judge_unseen
+from cryosway.methods._structural.groups import choose_groups, group_chains, group_selections
+from cryosway.methods._structural.halves import Fitted
+from cryosway.methods._structural.latents import ModelViews
+from cryosway.methods._structural.model import StructuralModel
+from cryosway.methods._structural.structural import structural
+from cryosway.methods._structural.unseen import Conformations, judge_unseen
 from cryosway.particles import read_particles
 from cryosway.protein import AtomTable, coarse_grain, write_structure
 from cryosway.report import gather_contents

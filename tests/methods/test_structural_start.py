@@ -2,8 +2,8 @@
 
 import torch
 
-from cryosway.methods._structural_factors import Population
-from cryosway.methods._structural_start import _count_motions, _is_small, _shorten, _skip
+from cryosway.methods._structural.factors import Population
+from cryosway.methods._structural.start import _count_motions, _is_small, _shorten, _skip
 
 
 def population(size):

@@ -10,9 +10,10 @@ import pytest
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.engine import read_json, write_json
-from cryosway.methods import _validate_null, _validate_truth
-from cryosway.methods._validate_null import measure_volume_spread
-from cryosway.methods._validate_subject import Subject
+from cryosway.methods._validate import null as validate_null_module
+from cryosway.methods._validate import truth as validate_truth_module
+from cryosway.methods._validate.null import measure_volume_spread
+from cryosway.methods._validate.subject import Subject
 from cryosway.report import gather_contents
 from cryosway.report._validation import find_validation
 
@@ -93,7 +94,7 @@ def test_parts_that_are_done_are_not_done_again(validated, job, monkeypatch):
     info = read_json(validated.path / "job.json")
     before = read_json(validated.path / "validation.json")
     write_json(validated.path / "job.json", {**info, "status": "running"})
-    monkeypatch.setattr("cryosway.methods._validate.check_leakage", None)
+    monkeypatch.setattr("cryosway.methods._validate.validate.check_leakage", None)
     again = cs.validate(
         job, validated.path, states=2, permutations=49,
         parts=["halves", "leakage", "support", "convergence"],
@@ -133,7 +134,7 @@ class TestNull:
             done.append(number)
             return self.subject.job
 
-        monkeypatch.setattr(_validate_null.NullTest, "_fit_copy", fit)
+        monkeypatch.setattr(validate_null_module.NullTest, "_fit_copy", fit)
         for expected in ("interrupted", "finished"):
             with contextlib.suppress(KeyboardInterrupt):
                 cs.validate(job, tmp_path / "null", parts=["null"], nulls=2)
@@ -144,9 +145,9 @@ class TestNull:
     def test_few_copies_leave_it_undecided(self):
         """A hundred times as much as both copies, but their spread is hardly known."""
         one = {"variance_explained": 0.2, "noise_alone": 0.002, "p_value": 0.05}
-        found = _validate_null.describe_null([one], 2, np.array([0.001, 0.003]))
+        found = validate_null_module.describe_null([one], 2, np.array([0.001, 0.003]))
         assert found["verdict"].startswith("undecided")
-        assert "more --nulls" in _validate_null.say_null(found)[0]
+        assert "more --nulls" in validate_null_module.say_null(found)[0]
 
 
 def test_spread_of_volumes_is_over_the_power_of_their_mean():
@@ -163,7 +164,7 @@ def test_spread_of_volumes_is_over_the_power_of_their_mean():
 
 class TestTruth:
     def test_scores_are_those_of_the_benchmark(self, job, few, tmp_path, monkeypatch):
-        monkeypatch.setattr(_validate_truth, "_IMAGES", 3)
+        monkeypatch.setattr(validate_truth_module, "_IMAGES", 3)
         truth = few.path / "truth.parquet"
         found = cs.validate(job, tmp_path / "out", parts=["truth"], truth=truth)
         assert found.info["validation"]["truth"] == "maps better than the consensus"
@@ -173,7 +174,7 @@ class TestTruth:
 
     def test_models_of_a_job_without_models(self, job, few, tmp_path):
         with pytest.raises(CryoswayError, match="makes no models"):
-            _validate_truth.compare_models(Subject.open(job), few.path, tmp_path, 0)
+            validate_truth_module.compare_models(Subject.open(job), few.path, tmp_path, 0)
 
     def test_a_truth_that_is_none(self, job, tmp_path):
         with pytest.raises(CryoswayError, match="is no truth"):
@@ -221,7 +222,7 @@ class TestBadInput:
 def test_several_parts_may_follow_one_name():
     """As in ``--parts null halves``; a file after ``--volume`` is one file."""
     from cryosway.cli._build import _is_list_of_choices
-    from cryosway.methods._validate_options import ValidateOptions
+    from cryosway.methods._validate.options import ValidateOptions
 
     fields = ValidateOptions.model_fields
     assert _is_list_of_choices(fields["parts"].annotation)

@@ -6,8 +6,8 @@ import pytest
 
 from cryosway.engine import JobFolder
 from cryosway.jobs import open_job
-from cryosway.methods._validate_convergence import check_convergence
-from cryosway.methods._validate_subject import Subject
+from cryosway.methods._validate.convergence import check_convergence
+from cryosway.methods._validate.subject import Subject
 
 EPOCHS = np.arange(20)
 

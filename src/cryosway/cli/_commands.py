@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 METHODS = "cryosway.methods"
 OPTIONS = "cryosway.methods._options"
-PROTEIN_OPTIONS = "cryosway.methods._protein_options"
-BENCH_OPTIONS = "cryosway.methods.bench._options"
-LANDSCAPE_OPTIONS = "cryosway.methods._landscape_options"
+PROTEIN_OPTIONS = "cryosway.methods._protein.options"
+BENCH_OPTIONS = "cryosway.methods._bench.options"
+LANDSCAPE_OPTIONS = "cryosway.methods._landscape.options"
 ALL_CONTROLS = ("resume", "overwrite", "device", "threads")
 TRAINING_CONTROLS = (*ALL_CONTROLS, "gpus")
 
@@ -268,14 +268,14 @@ COMMANDS = (
         f"{METHODS}:fold",
         "From sequences to structures with pLDDT, PAE and pTM; proteins alone and complexes.",
         source="sequences",
-        options="cryosway.methods._fold_options:FoldOptions",
+        options="cryosway.methods._protein.fold_options:FoldOptions",
     ),
     Command(
         "protein atlas",
         f"{METHODS}:atlas",
         "Many predictions in a few files: a table of confidences, structures in shards.",
         source="predictions",
-        options="cryosway.methods._fold_options:AtlasOptions",
+        options="cryosway.methods._protein.fold_options:AtlasOptions",
         controls=("resume", "overwrite"),
     ),
     Command(

@@ -35,7 +35,7 @@ def compare(
         Lines to print.
     """
     from cryosway.methods import compare_models
-    from cryosway.methods._protein_compare import describe_comparison
+    from cryosway.methods._protein.compare import describe_comparison
 
     found = compare_models(
         model, reference, out=out, chains=chains, reference_chains=reference_chains

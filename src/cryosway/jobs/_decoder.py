@@ -19,14 +19,14 @@ Latent = npt.NDArray[np.float64]
 
 # command → what opens its decoder, called with the Job. A new method is one line here.
 DECODERS = {
-    "autodecoder": "cryosway.methods._autodecoder:open_decoder",
-    "import-cryodrgn": "cryosway.methods._cryodrgn_model:open_decoder",
-    "density": "cryosway.methods._density:open_decoder",
-    "encode": "cryosway.methods._encode:open_decoder",
-    "linear": "cryosway.methods._linear:open_decoder",
-    "motions": "cryosway.methods._motions:open_decoder",
-    "structural": "cryosway.methods._structural:open_decoder",
-    "vae": "cryosway.methods._vae:open_decoder",
+    "autodecoder": "cryosway.methods._neural.autodecoder:open_decoder",
+    "import-cryodrgn": "cryosway.methods._cryodrgn.model:open_decoder",
+    "density": "cryosway.methods._density.density:open_decoder",
+    "encode": "cryosway.methods._neural.encode:open_decoder",
+    "linear": "cryosway.methods._linear.linear:open_decoder",
+    "motions": "cryosway.methods._motions.motions:open_decoder",
+    "structural": "cryosway.methods._structural.structural:open_decoder",
+    "vae": "cryosway.methods._neural.vae:open_decoder",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from cryosway.engine import JobFolder
 from cryosway.jobs import Job, open_job
 from cryosway.methods._options import DemoOptions, RunOptions
-from cryosway.methods._run import STEPS, Control, finish_with_report, run_steps
+from cryosway.methods._run.run import STEPS, Control, finish_with_report, run_steps
 from cryosway.methods._truth_comparison import compare_with_truth, write_comparison
 from cryosway.particles import read_particles
 from cryosway.simulate import SimulatedSet, adenylate_kinase_states, simulate

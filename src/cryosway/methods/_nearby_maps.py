@@ -11,7 +11,7 @@ import torch
 from cryosway.inference import GaussianPosterior, ImageSource, LatentKernel, solve_kernels
 from cryosway.jobs import MissingResultError, require_latent
 from cryosway.methods._job_files import PARTICLES_NAME
-from cryosway.methods._neural_start import make_source
+from cryosway.methods._neural.start import make_source
 from cryosway.particles import read_particles
 from cryosway.validate import corrected_fsc
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from cryosway.engine import Options
-from cryosway.methods._fold_options import Engine
+from cryosway.methods._protein.fold_options import Engine
 
 Mask = Literal["auto", "none"] | Path
 Contrast = Literal["auto", "white", "dark"]

@@ -10,10 +10,10 @@ import pytest
 
 from cryosway import CryoswayError, bench_make, bench_run, bench_table, read_particles
 from cryosway.cli import main
-from cryosway.methods.bench._options import BenchRunOptions
-from cryosway.methods.bench._programs import CryodrgnTraining, OwnMethod
-from cryosway.methods.bench._run import list_programs
-from cryosway.methods.bench._truth_set import read_truth_set
+from cryosway.methods._bench.options import BenchRunOptions
+from cryosway.methods._bench.programs import CryodrgnTraining, OwnMethod
+from cryosway.methods._bench.run import list_programs
+from cryosway.methods._bench.truth_set import read_truth_set
 
 BOX = 20
 

@@ -10,8 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryosway import CryoswayError, bench_score
-from cryosway.methods.bench import _map_scores, _score, _truth_set
-from cryosway.methods.bench._truth_set import read_truth_set
+from cryosway.methods._bench import _map_scores, _score, _truth_set
+from cryosway.methods._bench.truth_set import read_truth_set
 from cryosway.particles import read_map, write_map
 from cryosway.simulate import adenylate_kinase_states, simulate
 from cryosway.validate import VolumeAlignment, auc_fsc

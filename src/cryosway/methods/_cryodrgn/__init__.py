@@ -1,0 +1,1 @@
+"""CryoDRGN's files, read and written."""

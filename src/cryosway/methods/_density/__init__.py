@@ -1,0 +1,1 @@
+"""Density from structural latents, free of the prior."""

@@ -1,0 +1,1 @@
+"""Particles as they come: inspected, checked, prepared."""

@@ -1,0 +1,1 @@
+"""States, populations, paths and selections."""

@@ -1,0 +1,1 @@
+"""The linear model and maps by kernels around a latent."""

@@ -1,0 +1,1 @@
+"""Atomic models along the landscape, and how they move."""

@@ -1,0 +1,1 @@
+"""Networks: training, judgement, latents of new particles."""

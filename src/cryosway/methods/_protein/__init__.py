@@ -1,0 +1,1 @@
+"""Sequences: the language model, folding, an index of predictions."""

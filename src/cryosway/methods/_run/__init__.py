@@ -1,0 +1,1 @@
+"""All of it, from particles to one report."""

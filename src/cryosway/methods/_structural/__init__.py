@@ -1,0 +1,1 @@
+"""The structural prior: atomic models that deform to fit every particle."""

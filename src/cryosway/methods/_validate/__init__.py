@@ -1,0 +1,1 @@
+"""What of a job's landscape is real."""
