@@ -134,7 +134,7 @@ def test_several_files_are_read_together(replace_target):
         ("volumes nowhere --out x --latents -1,2", "nowhere is not a job folder"),
         ("landscape nowhere", "nowhere is not a job folder"),
         ("protein dok a.cif b.mrc --out x", 'Did you mean "dock"'),
-        ("protein dock a.cif --out x", "MAP"),
+        ("protein dock a.cif --out x", "last the map"),
         ("protein dock nowhere.cif nowhere.mrc --out x", "nowhere.cif"),
         ("linear nowhere.star --out x", "nowhere.star"),
     ],

@@ -230,14 +230,14 @@ COMMANDS = (
         f"{METHODS}:validate",
         "What is real: null test, half-sets, leakage, support, convergence, truth.",
         source="job",
-        options=f"{METHODS}._validate_options:ValidateOptions",
+        options=f"{METHODS}._validate.options:ValidateOptions",
     ),
     Command(
         "compare",
         f"{METHODS}:compare",
         "Methods, seeds or data sets side by side: where latents and maps agree.",
         source="jobs",
-        options=f"{METHODS}._compare_options:CompareOptions",
+        options=f"{METHODS}._compare.options:CompareOptions",
         controls=("resume", "overwrite", "threads"),
     ),
     Command(
