@@ -375,7 +375,7 @@ class TestComparison:
         told = read_json(tmp_path / "comparison" / "supplement.json")
         assert len(told["rows"]) == 5
         assert sum(int(row[1]) for row in told["rows"]) == 600
-        assert "60 particles that the network was not trained on" in told["sentences"][0]
+        assert "30 particles that the network was not trained on" in told["sentences"][0]
         assert (tmp_path / "comparison" / "figures" / "models.png").stat().st_size > 10_000
 
     def test_landscapes_are_shown_side_by_side(self, vae_job, linear_job, tmp_path):

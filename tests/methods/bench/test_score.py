@@ -10,7 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cryosway import CryoswayError, bench_score
-from cryosway.methods._bench import _map_scores, _score, _truth_set
+from cryosway.methods._bench import map_scores, truth_set
+from cryosway.methods._bench import score as score_module
 from cryosway.methods._bench.truth_set import read_truth_set
 from cryosway.particles import read_map, write_map
 from cryosway.simulate import adenylate_kinase_states, simulate
@@ -140,7 +141,7 @@ def test_cryobench_folders_are_read_as_they_are(truth, states, tmp_path):
 def test_a_stopped_scoring_goes_on(truth, states, tmp_path, monkeypatch):
     folder = fill(tmp_path / "best", truth, states)
     seen = []
-    find = _map_scores.MapJudge._find_nearest
+    find = map_scores.MapJudge._find_nearest
 
     def stop(self, volume):
         seen.append(1)
@@ -148,10 +149,10 @@ def test_a_stopped_scoring_goes_on(truth, states, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return find(self, volume)
 
-    monkeypatch.setattr(_map_scores.MapJudge, "_find_nearest", stop)
-    monkeypatch.setattr(_map_scores.FolderResult, "map_key", lambda self, row: row)
+    monkeypatch.setattr(map_scores.MapJudge, "_find_nearest", stop)
+    monkeypatch.setattr(map_scores.FolderResult, "map_key", lambda self, row: row)
     monkeypatch.setattr(
-        _map_scores.FolderResult, "map_of", lambda self, row: self._read(int(states[row]))
+        map_scores.FolderResult, "map_of", lambda self, row: self._read(int(states[row]))
     )
     with pytest.raises(KeyboardInterrupt):
         score(truth.path, folder, tmp_path / "score", scored=20)
@@ -180,8 +181,8 @@ def test_mistakes_are_said(truth, states, tmp_path):
 
 def test_of_very_many_states_those_of_the_scored_images_count(truth, states, tmp_path, monkeypatch):
     """As of a trajectory, in which every image has a state of its own."""
-    monkeypatch.setattr(_truth_set, "MOST_STATES", 2)
-    monkeypatch.setattr(_score, "MOST_STATES", 2)
+    monkeypatch.setattr(truth_set, "MOST_STATES", 2)
+    monkeypatch.setattr(score_module, "MOST_STATES", 2)
     rows = np.flatnonzero(states != 1)[:6]
     folder = tmp_path / "best"
     (folder / "volumes").mkdir(parents=True)
