@@ -53,11 +53,14 @@ def judge_rmsd(runs: list[Result]) -> Figure:
 
 def judge_slowest(runs: list[Result]) -> Figure:
     """Judge the longest time."""
-    figure = Figure("the same: time on 2 cores", f"≤ {LARGEST_SECONDS} s")
+    figure = Figure("the same: time of the fit, 2 cores", f"≤ {LARGEST_SECONDS} s")
     if not runs:
         return figure
-    cost = max((run["cost"] for run in runs), key=lambda cost: float(cost["cpu_s"]))
-    return replace(figure, measured=describe_time(cost), met=judge_time(cost))
+    cost, run = max(((cost_alone(run), run) for run in runs), key=lambda each: each[0]["cpu_s"])
+    more = run["cost"]["wall_s"] - cost["wall_s"]
+    halves = f", and {more:.0f} s for models of both half-sets" if more else ""
+    said = describe_time(cost) + halves
+    return replace(figure, measured=said, met=judge_time(cost))
 
 
 def judge_slopes(runs: list[Result]) -> Figure:
@@ -146,6 +149,14 @@ def judge_many(seeds: dict[str, Any]) -> Figure:
     auc = float(worst["auc_fsc"]["model"]["masked"])
     said = f"{auc:.3f}; Cα RMSD {worst['structural']['rmsd']:.2f} Å"
     return replace(figure, measured=said, met=auc > ORACLE_AUC)
+
+
+def cost_alone(run: Result) -> Result:
+    """Give the cost of a run less that of the half-set models, by their share of its time."""
+    timings = run.get("timings") or {"total": 1.0}
+    share = 1 - timings.get("half-set models", 0.0) / timings["total"]
+    names = ("wall_s", "cpu_s", "others_cpu_s")
+    return {**run["cost"], **{name: share * (run["cost"][name] or 0.0) for name in names}}
 
 
 def judge_time(cost: Result) -> bool | None:

@@ -130,6 +130,7 @@ def build_command(
         "width": case.width,
         "layers": LAYERS,
         "epochs": epochs,
+        "held_out": 0.0,  # all are trained on, as in cryoDRGN
         "batch_size": arguments.batch,
         "start": "random",
         "seed": arguments.seed,

@@ -12,6 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from _evidence_figures import (
+    list_embed,
+    list_million,
+    list_null,
+    list_populations,
+    list_train,
+    list_whole_chain,
+    show_embed,
+    show_million,
+    show_null,
+    show_populations,
+    show_train,
+    show_whole_chain,
+)
 from _figures import Figure, Result, Results, describe_time, list_figures
 from _kinase_figures import list_structural_adk, show_structural_adk
 from _markdown import format_table, show
@@ -295,6 +309,14 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "occupancy": ("Atomic models: chains that are missing", show_occupancy),
     "structural_large": ("Atomic models: a ribosome", show_structural_large),
     "atomic_projection": ("Atomic models: projection", show_atomic_projection),
+    "whole_chain": ("Sequences: from images and a sequence to an ensemble", show_whole_chain),
+    "protein_train": ("Sequences: a small language model", show_train),
+    "protein_embed": ("Sequences: embeddings", show_embed),
+    "null_linear": ("Evidence: null test of `linear`", show_null),
+    "null_vae": ("Evidence: null test of `vae`", show_null),
+    "null_autodecoder": ("Evidence: null test of `autodecoder`", show_null),
+    "populations": ("Evidence: populations", show_populations),
+    "million": ("Evidence: a million particles", show_million),
 }
 MORE_FIGURES: dict[str, Callable[[Result | None], list[Figure]]] = {
     "neural_throughput": list_neural_throughput,
@@ -306,6 +328,13 @@ MORE_FIGURES: dict[str, Callable[[Result | None], list[Figure]]] = {
     "occupancy": list_occupancy,
     "structural_large": list_structural_large,
     "atomic_projection": list_atomic_projection,
+    "whole_chain": list_whole_chain,
+    "protein_train": list_train,
+    "protein_embed": list_embed,
+    "null_linear": list_null,
+    "null_vae": list_null,
+    "populations": list_populations,
+    "million": list_million,
 }
 
 

@@ -54,6 +54,7 @@ def start_from_map(volume, count):
     return NeuralStart(
         base=base,
         curves=LatentCurves.none(),
+        gains=torch.ones(BOX // 2, 2),
         latents=torch.zeros(count, 2, 1),
         amplitude=shell_power(base, BOX // 2)[0].sqrt(),
         signal=shell_power(base, BOX // 2)[0],
@@ -93,7 +94,7 @@ class TwoMaps:
     def __init__(self, maps):
         self.volume = SimpleNamespace(
             band=BOX // 2 - 1, amplitude=torch.ones(BOX // 2), base=maps[:1],
-            replace_base=lambda base: setattr(self.volume, "base", base),
+            scale=lambda gains: None,
         )  # fmt: skip
         self.reader = SliceReader(maps)
 
@@ -143,4 +144,4 @@ class TestMaps:
 def make_silent(start):
     field = NeuralField(FieldSpec(box=BOX, latent_dim=start.latents.shape[2], width=16, layers=1))
     field.damp_output(0.0)
-    return NeuralVolume(field, start.amplitude, start.base, start.curves)
+    return NeuralVolume(field, start.amplitude, start.base, start.curves, start.gains)

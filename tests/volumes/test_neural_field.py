@@ -154,6 +154,17 @@ class TestLinearPart:
         found = torch.view_as_complex(volume.slices(slices, z).detach().contiguous())
         torch.testing.assert_close(found, views, rtol=1e-3, atol=1e-3)
 
+    def test_scaling_reaches_mean_and_rest_apart_and_is_remembered(self):
+        volume, z, slices = self.volume(), torch.tensor([[0.7, -1.2, 0, 0]] * 2), make_slices()
+        before = volume.base_views(slices, z)
+        gains = torch.tensor([2.0, 0.5]).expand(8, 2)
+        volume.scale(gains)
+        mean, rest = volume.base_views(slices, z)
+        torch.testing.assert_close(mean, 2 * before[0], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(rest, 0.5 * before[1], rtol=1e-3, atol=1e-3)
+        volume.scale(torch.linspace(0.5, 2, 16).view(8, 2))
+        torch.testing.assert_close(volume.unscaled_linear(), self.basis(), rtol=1e-4, atol=1e-4)
+
     def test_gradient_flows_to_latents(self):
         z, slices = torch.zeros(2, 4, requires_grad=True), make_slices()
         self.volume().slices(slices, z)[..., 0].sum().backward()

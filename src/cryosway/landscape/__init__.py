@@ -30,6 +30,7 @@ from cryosway.landscape._routes import (
     route_by_graph,
     route_straight,
 )
+from cryosway.landscape._volume_sketch import choose_particles
 from cryosway.landscape._volume_space import (
     LatentMapping,
     VolumeSpace,
@@ -51,6 +52,7 @@ __all__ = [
     "analyse_volumes",
     "choose_cluster_count",
     "choose_mixture",
+    "choose_particles",
     "cluster_by_density",
     "cluster_particles",
     "count_real_directions",

@@ -9,6 +9,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
+MOST_PARTICLES = 20_000
+"""So many tell what a few numbers per shell, or one map, need."""
 _SURE = 3.0  # standard errors
 
 

@@ -128,8 +128,8 @@ class NeuralOptions(Options):
     learning_rate: float = Field(1e-3, gt=0, description="of the networks, at its peak")
     start: Literal["linear", "mean", "random"] = Field(
         "linear",
-        description="what the network adds to: mean and components of linear, with its latents; "
-        "the mean map; or nothing (all is learnt by the network)",
+        description="what the network adds to: mean, components and maps of linear, with its "
+        "latents; the mean map; or nothing (all is learnt by the network)",
     )
     linear: Path | None = Field(
         None, description="job of cryosway linear on these particles; default: fitted in OUT/linear"

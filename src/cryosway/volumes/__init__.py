@@ -6,7 +6,7 @@ from cryosway.volumes._deformation import Deformation, DeformationSpec, nearest_
 from cryosway.volumes._deformed_grid import DeformedGrid, voxel_points
 from cryosway.volumes._latent_curves import LatentCurves
 from cryosway.volumes._neural_field import FieldSpec, NeuralField
-from cryosway.volumes._neural_volume import NeuralVolume
+from cryosway.volumes._neural_volume import NeuralVolume, scale_base
 from cryosway.volumes._normal_equations import NormalEquations, Slices
 from cryosway.volumes._positional import ENCODINGS, make_wave_vectors
 
@@ -26,5 +26,6 @@ __all__ = [
     "Slices",
     "make_wave_vectors",
     "nearest_seeds",
+    "scale_base",
     "voxel_points",
 ]

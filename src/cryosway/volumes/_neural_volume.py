@@ -5,7 +5,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from cryosway.optics import ifft3_half, resize_volumes
+from cryosway.optics import fft3_half, frequency_radius, ifft3_half, resize_volumes
 from cryosway.volumes._basis_grid import SliceReader
 from cryosway.volumes._latent_curves import LatentCurves
 from cryosway.volumes._layers import autocast_dtype
@@ -34,10 +34,14 @@ class NeuralVolume(nn.Module):
         Shape (1 + K + M, D, D, D): mean, components, each for a latent of unit variance, and maps.
     curves
         Amounts c(z) of the M maps; none by default.
+    gains
+        Shape (shells, 2): by how much the shells of the mean, and of the rest of the base, have
+        been scaled already; 1 by default.
     """
 
     amplitude: Tensor
     base: Tensor
+    gains: Tensor
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class NeuralVolume(nn.Module):
         amplitude: Tensor,
         base: Tensor | None = None,
         curves: LatentCurves | None = None,
+        gains: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.field = field
@@ -52,12 +57,18 @@ class NeuralVolume(nn.Module):
         self.register_buffer("amplitude", amplitude.float())
         empty = torch.zeros(0, field.spec.box, field.spec.box, field.spec.box)
         self.register_buffer("base", empty if base is None else base.float())
+        same = torch.ones(len(amplitude), 2)
+        self.register_buffer("gains", same if gains is None else gains.float())
         self._reader: SliceReader | None = None
 
     @property
     def linear(self) -> Tensor:
         """Mean and components, shape (1 + K, D, D, D); empty without a base."""
         return self.base[: len(self.base) - len(self.curves)]
+
+    def unscaled_linear(self) -> Tensor:
+        """Mean and components as they were before any scaling, shape (1 + K, D, D, D)."""
+        return scale_base(self.linear, 1 / self.gains)
 
     @property
     def band(self) -> int:
@@ -93,9 +104,10 @@ class NeuralVolume(nn.Module):
                 views = views + torch.einsum("npxc,nc->npx", read, self._mixture(z))
         return views
 
-    def replace_base(self, base: Tensor) -> None:
-        """Put other volumes (1 + K + M, D, D, D) in the place of the base."""
-        self.base, self._reader = base, None
+    def scale(self, gains: Tensor) -> None:
+        """Scale the shells of the base by gains (shells, 2), once more; see `scale_base`."""
+        self.base, self._reader = scale_base(self.base, gains), None
+        self.gains *= gains.to(self.gains)
 
     def base_views(
         self, slices: Slices, z: Tensor, rotations: Tensor | None = None
@@ -148,6 +160,26 @@ class NeuralVolume(nn.Module):
             density = density + resize_volumes(known, size)
         # Fewer voxels share the same transform: this keeps the values of the density.
         return density * (size / full) ** 3
+
+
+def scale_base(base: Tensor, gains: Tensor) -> Tensor:
+    """Scale the shells of the mean by the first of gains (shells, 2), of the rest by the second.
+
+    Parameters
+    ----------
+    base
+        Shape (C, D, D, D), the mean first; C may be 0.
+    gains
+        Per rounded |k|; the last one also holds beyond.
+    """
+    if not len(base):
+        return base
+    shell = frequency_radius(base.shape[-1], base.device).round().long()
+    at = gains.to(base.device)[shell.clamp(max=len(gains) - 1)]
+    scaled = [
+        ifft3_half(fft3_half(each) * at[..., min(number, 1)]) for number, each in enumerate(base)
+    ]
+    return torch.stack(scaled)
 
 
 def _half_space(box: int, radius: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from cryosway.methods._density.run import DensityRun
 from cryosway.methods._neural.judgement import infer_particles
 from cryosway.methods._neural.results import NeuralResult, write_results
 from cryosway.methods._neural.setup import make_plan, make_step
-from cryosway.methods._neural.start import NeuralStart, start_from_consensus
+from cryosway.methods._neural.start import NeuralStart, make_source, start_from_consensus
 from cryosway.methods._neural.step import NeuralStep
 from cryosway.methods._options import AutodecoderOptions, DensityOptions
 
@@ -69,7 +69,11 @@ class NetworkRun(DensityRun):
 
     def _make_step(self, start: NeuralStart) -> NeuralStep:
         data = self.data.data
-        step = make_step(data.particles, data.sign, start, self.network, self.device)
+        source = make_source(
+            data.particles, data.sign, start.noise, self.device,
+            memory_gb=self.network.image_memory,
+        )  # fmt: skip
+        step = make_step(source, start, self.network)
         step.module.latent = LatentTable(start.latents, fixed=True).to(self.device)
         return step
 

@@ -23,7 +23,7 @@ def autodecoder(
     """Fit a neural field and the latent of every particle by itself, without an encoder.
 
     Every image is CTF · projection of a · V(z) + coloured noise. V is a coordinate network in
-    Fourier space, added to the mean and components of `linear`. The posterior of every z is a row
+    Fourier space, added to what `linear` shows. The posterior of every z is a row
     of a table, learnt with the network: no encoder has to find it in the image, which pays where
     signal is weak. The loss is the evidence lower bound of the whitened
     images, in nats: with ``beta`` 1 it is the true one.

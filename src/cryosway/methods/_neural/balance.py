@@ -7,12 +7,10 @@ from torch import Tensor
 
 from cryosway.engine import JobFolder
 from cryosway.inference import Batch, ImageSource, measure_misfit
-from cryosway.methods._held_out import Rows, choose_rows
+from cryosway.methods._held_out import MOST_PARTICLES, Rows, choose_rows
 from cryosway.methods._neural.start import NeuralStart
-from cryosway.optics import fft3_half, frequency_radius, ifft3_half
-from cryosway.volumes import NeuralVolume, Slices
+from cryosway.volumes import NeuralVolume, Slices, scale_base
 
-_MOST_PARTICLES = 20_000
 _RANGE = (0.5, 2.0)
 _WINDOW = 5  # shells that share gains
 
@@ -39,8 +37,9 @@ class ShellGains:
 
     def add(self, slices: Slices, parts: list[Tensor], contrast_sd: float) -> None:
         """Add whitened images and the views (n, P, 2) of the parts, each image at its contrast."""
-        contrast = measure_misfit(slices, torch.stack(parts).sum(0), contrast_sd).contrast
-        shown = torch.stack(parts) * (contrast[:, None] * slices.filters)[..., None]
+        views = torch.stack(parts)
+        contrast = measure_misfit(slices, views.sum(0), contrast_sd).contrast
+        shown = views * (contrast[:, None] * slices.filters)[..., None]
         shell = slices.points.norm(dim=-1).round().long().clamp(max=len(self.match) - 1)
         data = torch.view_as_real(slices.values)
         self.gram.index_add_(0, shell, torch.einsum("anpx,bnpx->pab", shown, shown).double())
@@ -59,6 +58,11 @@ def _over_window(sums: Tensor) -> Tensor:
     reach = _WINDOW // 2
     ends = [(max(0, at - reach), at + reach + 1) for at in range(len(sums))]
     return torch.stack([sums[first:last].sum(0) for first, last in ends])
+
+
+def clamp_gains(gains: Tensor) -> Tensor:
+    """Keep gains of a base within what may be believed."""
+    return gains.clamp(*_RANGE)
 
 
 @torch.no_grad()
@@ -84,24 +88,15 @@ def balance_base(
         Of the particles to go by.
     """
     sums = ShellGains(2, volume.band + 1, source.device)
-    rows = rows[choose_rows(len(rows), _MOST_PARTICLES, 0)]
+    rows = rows[choose_rows(len(rows), MOST_PARTICLES, 0)]
     progress = job.progress(len(rows), "scale")
     for batch in source.batches(rows):
         parts = volume.base_views(batch.slices, _known_latents(start, batch))
         sums.add(batch.slices, list(parts), start.contrast_sd)
         progress.advance(len(batch.index))
-    return replace(start, base=scale_base(start.base, sums.solve()))
+    gains = clamp_gains(sums.solve())
+    return replace(start, base=scale_base(start.base, gains), gains=start.gains * gains)
 
 
 def _known_latents(start: NeuralStart, batch: Batch) -> Tensor:
     return start.latents[torch.from_numpy(batch.index), 0].to(batch.slices.values.device)
-
-
-def scale_base(base: Tensor, gains: Tensor) -> Tensor:
-    """Scale the shells of the mean by the first of gains (shells, 2), of the rest by the second."""
-    shell = frequency_radius(base.shape[-1], base.device).round().long()
-    at = gains.clamp(*_RANGE).to(base.device)[shell.clamp(max=len(gains) - 1)]
-    scaled = [
-        ifft3_half(fft3_half(each) * at[..., min(number, 1)]) for number, each in enumerate(base)
-    ]
-    return torch.stack(scaled)

@@ -165,7 +165,7 @@ def _encode(job: JobFolder, particles: Particles, model: NeuralModel, device: to
 
 def _start(source: ImageSource, model: NeuralModel) -> Tensor:
     """Latents under the linear part, from which the encoder goes on."""
-    base, latent_dim = model.volume.linear, model.volume.field.spec.latent_dim
+    base, latent_dim = model.volume.unscaled_linear(), model.volume.field.spec.latent_dim
     if len(base) < 2:
         return torch.zeros(len(source), 2, latent_dim)
     ones = np.ones(len(base) - 1)

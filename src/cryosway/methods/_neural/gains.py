@@ -4,7 +4,7 @@ import torch
 
 from cryosway.engine import JobFolder, autocast
 from cryosway.methods._held_out import Rows
-from cryosway.methods._neural.balance import ShellGains, scale_base
+from cryosway.methods._neural.balance import ShellGains, clamp_gains
 from cryosway.methods._neural.judgement import read_all
 from cryosway.methods._neural.step import NeuralStep
 
@@ -36,7 +36,7 @@ def calibrate_gains(step: NeuralStep, held: Rows, precision: str, job: JobFolder
     gains = found[:, 2].clamp(0, 1)
     power = sums.gram[:, 2, 2].cpu()
     volume.amplitude *= gains.to(volume.amplitude)
-    volume.replace_base(scale_base(volume.base, found[:, :2]))
+    volume.scale(clamp_gains(found[:, :2]))
     share = float((gains * power).sum() / power.sum().clamp(min=1e-20))
     job.decide(
         "share of the network",

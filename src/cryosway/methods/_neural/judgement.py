@@ -17,12 +17,11 @@ from cryosway.inference import (
     infer_posterior,
     measure_misfit,
 )
-from cryosway.methods._held_out import Gain
+from cryosway.methods._held_out import Gain, Rows
 from cryosway.methods._neural.step import NeuralBatch, NeuralStep
 from cryosway.volumes import SliceReader
 
 FloatArray = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 # Points at a time: a CPU's caches hold the hidden values of few, a GPU wants many.
 _CPU_POINTS, _GPU_POINTS = 1 << 15, 1 << 18
 _SAMPLES = 8

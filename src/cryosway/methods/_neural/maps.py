@@ -8,16 +8,15 @@ import torch
 
 from cryosway.engine import JobFolder
 from cryosway.jobs import Job
-from cryosway.methods._held_out import choose_rows
+from cryosway.landscape import choose_particles
+from cryosway.methods._held_out import MOST_PARTICLES, Rows, choose_rows
 from cryosway.methods._linear.model import open_decoder
 from cryosway.methods._neural.start import NeuralStart
 from cryosway.volumes import LatentCurves
 
 FloatArray = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 Volumes = npt.NDArray[np.float32]
 
-_MOST_PARTICLES = 20_000  # behind each map
 _MOST_BYTES = 1 << 30  # of all maps
 _MOST_DIRECTIONS = 24
 _ENERGY = 0.995
@@ -47,14 +46,14 @@ def add_maps(
         Rows of particles that are to be judged on, and must not be in the maps.
     """
     box, components = start.base.shape[-1], len(start.base) - 1
-    count = min(count, _MOST_BYTES // (4 * box**3), len(start.latents))
+    trained = np.setdiff1d(np.arange(len(start.latents)), left_out)
+    count = min(count, _MOST_BYTES // (4 * box**3), len(trained))
     if not components or count < components + 2:
         return start
     mean, log_variance = start.latents[:, :, :components].double().unbind(1)
     scales = (0.5 * log_variance.mean(0)).exp().numpy()
-    trained = np.setdiff1d(np.arange(len(mean)), left_out)
-    trained = trained[choose_rows(len(trained), _MOST_PARTICLES, seed)]
-    chosen = _choose_anchors((mean.numpy() / scales)[trained], count, seed)
+    trained = trained[choose_rows(len(trained), MOST_PARTICLES, seed)]
+    chosen = choose_particles((mean.numpy() / scales)[trained], count, seed=seed)
     anchors = mean.numpy()[trained[chosen]]
     volumes, amounts = _compress(_map_anchors(job, linear, start, anchors, trained))
     return replace(
@@ -62,14 +61,6 @@ def add_maps(
         base=torch.cat([start.base, torch.from_numpy(volumes)]),
         curves=LatentCurves.fit(anchors, scales, amounts),
     )
-
-
-def _choose_anchors(latents: FloatArray, count: int, seed: int) -> Rows:
-    """Find the particles nearest to the centres of as many clusters."""
-    from sklearn.cluster import KMeans
-
-    centres = KMeans(count, n_init=1, random_state=seed).fit(latents).cluster_centers_
-    return np.unique([np.square(latents - centre).sum(1).argmin() for centre in centres])
 
 
 def _map_anchors(

@@ -89,12 +89,14 @@ class NeuralModel:
         tensors = {name: torch.as_tensor(value) for name, value in found.items()}
         for name, value in LatentCurves.none().state_dict().items():  # models before these curves
             tensors.setdefault(f"volume.curves.{name}", value)
+        tensors.setdefault("volume.gains", torch.ones(len(tensors["volume.amplitude"]), 2))
         signal = tensors["signal"]
         volume = NeuralVolume(
             NeuralField(FieldSpec(**described["field"])),
             tensors["volume.amplitude"],
             tensors["volume.base"],
             LatentCurves(*(tensors[f"volume.curves.{name}"] for name in LatentCurves.NAMES)),
+            tensors["volume.gains"],
         )
         volume.load_state_dict(_within(tensors, "volume."))
         encoder = None

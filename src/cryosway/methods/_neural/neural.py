@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
 
 from cryosway.engine import (
@@ -15,7 +16,7 @@ from cryosway.engine import (
     share_job,
     train,
 )
-from cryosway.inference import Consensus, LatentTable
+from cryosway.inference import Consensus, ImageSource, LatentTable
 from cryosway.jobs import Job, open_job
 from cryosway.methods._consensus import find_consensus
 from cryosway.methods._fit_input import FitInput
@@ -27,9 +28,10 @@ from cryosway.methods._neural.judgement import infer_particles, judge_held_out
 from cryosway.methods._neural.maps import add_maps
 from cryosway.methods._neural.poses import follow_poses
 from cryosway.methods._neural.results import NeuralResult, write_results
-from cryosway.methods._neural.setup import NeuralOptions, make_plan, make_step
+from cryosway.methods._neural.setup import NeuralOptions, build_volume, make_plan, make_step
 from cryosway.methods._neural.start import (
     NeuralStart,
+    make_source,
     open_linear,
     start_from_consensus,
     start_from_linear,
@@ -95,8 +97,12 @@ def _follow(particles: Particles, options: NeuralOptions, place: Place) -> None:
     if told is None:
         return
     tensors, meta, sign, poses = told
-    particles = particles.with_poses(*poses)
-    step = make_step(particles, sign, NeuralStart.unpack(tensors, meta), options, place.device)
+    start = NeuralStart.unpack(tensors, meta)
+    source = make_source(
+        particles.with_poses(*poses), sign, start.noise, place.device,
+        memory_gb=options.image_memory,
+    )  # fmt: skip
+    step = make_step(source, start, options)
     train(make_plan(options), step, len(step.chosen), None, place.device, group=place.group)
 
 
@@ -122,6 +128,7 @@ class NeuralFit:
         self.job, self.options, self.place = job, options, place
         self.data = FitInput.choose(job, particles, options.seed)
         self.held = choose_held_out(len(particles), options.held_out, options.seed)
+        self._source: ImageSource | None = None
 
     def run(self) -> None:
         """Do all stages."""
@@ -138,7 +145,7 @@ class NeuralFit:
         if group is not None:
             poses = (data.particles.rotations, data.particles.shifts)
             group.tell_all((*start.pack(), data.sign, poses))
-        step = make_step(data.particles, data.sign, start, self.options, device)
+        step = make_step(self._open_source(start), start, self.options)
         with job.stage("training"):
             count = len(step.chosen)
             result = train(make_plan(self.options), step, count, job, device, group=group)
@@ -185,9 +192,20 @@ class NeuralFit:
 
     def _balance(self, start: NeuralStart) -> NeuralStart:
         """Bring the base to the scale of the images that are trained on."""
-        data = self.data
-        step = make_step(data.particles, data.sign, start, self.options, self.place.device)
-        return balance_base(self.job, step.source, step.module.volume, start, step.chosen)
+        source = self._open_source(start)
+        volume = build_volume(start, self.options).to(source.device)
+        trained = np.setdiff1d(np.arange(len(source)), self.held)
+        return balance_base(self.job, source, volume, start, trained)
+
+    def _open_source(self, start: NeuralStart) -> ImageSource:
+        """Open the whitened particles, once: images stay in memory where there is room."""
+        if self._source is None:
+            data = self.data
+            self._source = make_source(
+                data.particles, data.sign, start.noise, self.place.device,
+                memory_gb=self.options.image_memory,
+            )  # fmt: skip
+        return self._source
 
     def _fit_linear(self) -> Job:
         options = self.options

@@ -1,20 +1,23 @@
 """From options and a start to networks, their training step and its plan."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cryosway.engine import TrainingPlan
-from cryosway.inference import Encoder, EncoderSpec, EncoderView, LatentTable, PoseTable
+from cryosway.inference import (
+    Encoder,
+    EncoderSpec,
+    EncoderView,
+    ImageSource,
+    LatentTable,
+    PoseTable,
+)
 from cryosway.methods._held_out import choose_held_out
-from cryosway.methods._neural.start import NeuralStart, make_source
+from cryosway.methods._neural.start import NeuralStart
 from cryosway.methods._neural.step import NeuralModules, NeuralSettings, NeuralStep
 from cryosway.methods._options import AutodecoderOptions, VaeOptions
 from cryosway.optics import make_disc
-from cryosway.particles import Particles
 from cryosway.volumes import FieldSpec, NeuralField, NeuralVolume
 
 NeuralOptions = VaeOptions | AutodecoderOptions
@@ -40,22 +43,16 @@ def make_plan(options: NeuralOptions) -> TrainingPlan:
     )
 
 
-def make_step(
-    particles: Particles,
-    sign: npt.NDArray[Any],
-    start: NeuralStart,
-    options: NeuralOptions,
-    device: torch.device,
-) -> NeuralStep:
-    """Build networks and tables, and the step that trains them.
+def make_step(source: ImageSource, start: NeuralStart, options: NeuralOptions) -> NeuralStep:
+    """Build networks and tables, and the step that trains them on whitened particles.
 
     The same options, start and seed give the same networks.
     """
-    generator = torch.Generator().manual_seed(options.seed)
-    volume = _build_volume(particles.box, start, options, generator)
-    latent, view = _build_latent(particles.box, start, options)
-    poses = PoseTable(len(particles), particles.box) if options.refine_poses else None
-    modules = NeuralModules(volume, latent, poses).to(device)
+    box, count = source.particles.box, len(source)
+    volume = build_volume(start, options)
+    latent, view = _build_latent(box, start, options)
+    poses = PoseTable(count, box) if options.refine_poses else None
+    modules = NeuralModules(volume, latent, poses).to(source.device)
     settings = NeuralSettings(
         contrast_sd=start.contrast_sd,
         beta=options.beta,
@@ -65,22 +62,21 @@ def make_step(
         pose_scale=options.pose_rate,
         pose_sd=options.pose_sd,
     )
-    source = make_source(particles, sign, start.noise, device, memory_gb=options.image_memory)
-    held = choose_held_out(len(particles), options.held_out, options.seed)
-    chosen = np.setdiff1d(np.arange(len(particles)), held)
+    held = choose_held_out(count, options.held_out, options.seed)
+    chosen = np.setdiff1d(np.arange(count), held)
     return NeuralStep(modules, source, view, start.latents, settings, chosen)
 
 
-def _build_volume(
-    box: int, start: NeuralStart, options: NeuralOptions, generator: torch.Generator
-) -> NeuralVolume:
+def build_volume(start: NeuralStart, options: NeuralOptions) -> NeuralVolume:
+    """Build an untrained network on its base."""
+    generator = torch.Generator().manual_seed(options.seed)
     names = ("latent_dim", "width", "layers", "encoding", "encoding_dim", "feature_sigma")
     chosen = {name: getattr(options, name) for name in (*names, "domain", "conditioning")}
-    spec = FieldSpec(box=box, **chosen)
+    spec = FieldSpec(box=start.mask.shape[-1], **chosen)
     field = NeuralField(spec, generator, _spread_anchors(start.mask, spec.anchors, generator))
     if len(start.base):
         field.damp_output(0.0)  # so that it starts as the linear part alone
-    return NeuralVolume(field, start.amplitude, start.base, start.curves)
+    return NeuralVolume(field, start.amplitude, start.base, start.curves, start.gains)
 
 
 def _build_latent(

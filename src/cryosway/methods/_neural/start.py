@@ -40,6 +40,8 @@ class NeuralStart:
         none.
     curves
         Amounts of the M maps at a latent.
+    gains
+        Shape (shells, 2): by how much the shells of the mean, and of the rest, are scaled.
     latents
         Shape (N, 2, k): mean and log variance of every particle's latent.
     amplitude
@@ -56,6 +58,7 @@ class NeuralStart:
 
     base: Tensor
     curves: LatentCurves
+    gains: Tensor
     latents: Tensor
     amplitude: Tensor
     signal: Tensor
@@ -70,7 +73,7 @@ class NeuralStart:
 
     def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and plain values, for a checkpoint."""
-        names = ("base", "latents", "amplitude", "signal", "mask", "noise")
+        names = ("base", "gains", "latents", "amplitude", "signal", "mask", "noise")
         tensors = {name: getattr(self, name) for name in names}
         contiguous = {
             name: value.contiguous() if isinstance(value, Tensor) else value
@@ -82,7 +85,7 @@ class NeuralStart:
     @classmethod
     def unpack(cls, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> "NeuralStart":
         """Undo `pack`."""
-        names = ("base", "latents", "amplitude", "signal", "mask")
+        names = ("base", "gains", "latents", "amplitude", "signal", "mask")
         return cls(
             **{name: torch.as_tensor(tensors[name]) for name in names},
             curves=LatentCurves(
@@ -115,6 +118,7 @@ def start_from_linear(job: Job, latent_dim: int, *, contrast: bool) -> NeuralSta
     return NeuralStart(
         base=base,
         curves=LatentCurves.none(),
+        gains=torch.ones(len(amplitude), 2),
         latents=start_latents(posterior, sd, latent_dim),
         amplitude=amplitude,
         signal=signal,
@@ -149,12 +153,14 @@ def start_from_consensus(
         Whether the network adds to the mean map, or makes all of it.
     """
     mean = consensus.mean[None]
-    signal = shell_power(mean, mean.shape[-1] // 2)[0]
+    shells = mean.shape[-1] // 2
+    signal = shell_power(mean, shells)[0]
     return NeuralStart(
         base=mean if with_mean else mean[:0],
         curves=LatentCurves.none(),
+        gains=torch.ones(shells, 2),
         latents=torch.zeros(count, 2, latent_dim),
-        amplitude=(signal.sqrt() * (0.3 if with_mean else 1.0))[: mean.shape[-1] // 2],
+        amplitude=(signal.sqrt() * (0.3 if with_mean else 1.0)),
         signal=signal,
         mask=consensus.mask,
         noise=consensus.noise.power,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -21,9 +20,8 @@ from cryosway.inference import (
     gaussian_divergence,
     measure_misfit,
 )
+from cryosway.methods._held_out import Rows
 from cryosway.volumes import NeuralVolume, Slices
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

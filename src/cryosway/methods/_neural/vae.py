@@ -23,7 +23,7 @@ def vae(
     """Fit a neural field with an encoder: a variational autoencoder of the images.
 
     Every image is CTF · projection of a · V(z) + coloured noise. V is a coordinate network in
-    Fourier space, added to the mean and components of `linear`; an encoder gives the posterior of
+    Fourier space, added to what `linear` shows; an encoder gives the posterior of
     z (Zhong et al., Nature Methods 2021). The loss is the evidence lower bound of the whitened
     images, in nats: with ``beta`` 1 it is the true one.
 
