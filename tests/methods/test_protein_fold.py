@@ -102,6 +102,19 @@ def test_a_killed_run_goes_on_to_the_same_table(job, fasta, checkpoint, tmp_path
         assert (again.path / row["file"]).read_bytes() == (job.path / row["file"]).read_bytes()
 
 
+def test_other_weights_in_the_same_folder_are_not_mixed_with_the_first(fasta, tmp_path):
+    weights = write_esmfold(make_esmfold(), tmp_path / "weights")
+    short = tmp_path / "short.fasta"
+    short.write_text(">one\nMKTAYIAK\n")
+    cs.fold(short, tmp_path / "job", checkpoint=weights, **QUICK)
+    path = next(weights.glob("*.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(cs.CryoswayError, match="checkpoint"):
+        cs.fold(short, tmp_path / "job", checkpoint=weights, **QUICK)
+
+
 def test_one_that_fails_is_listed_and_stops_no_other(fasta, checkpoint, tmp_path, monkeypatch):
     whole = EsmFold.fold
 

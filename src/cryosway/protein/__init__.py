@@ -7,6 +7,7 @@ from cryosway.protein._atoms import AtomTable
 from cryosway.protein._checkpoint import (
     Checkpoint,
     convert_weights,
+    fingerprint_files,
     load_network,
     open_checkpoint,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "find_scores",
     "find_screw",
     "find_superposition",
+    "fingerprint_files",
     "fit_rigid_motions",
     "load_network",
     "match_atoms",

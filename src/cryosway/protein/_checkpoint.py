@@ -9,7 +9,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +76,7 @@ class Checkpoint:
 
     def fingerprint(self) -> str:
         """Identify configuration and weights by their content, large files by samples of it."""
-        digest = hashlib.sha256((self.folder / CONFIG).read_bytes())
-        for path in self.files:
-            for block in _sample_blocks(path):
-                digest.update(block)
-        return digest.hexdigest()
+        return fingerprint_files([self.folder / CONFIG, *self.files])
 
     def holds(self, prefix: str) -> bool:
         """Tell whether there are tensors whose names contain the prefix."""
@@ -391,6 +387,16 @@ def _read_names(path: Path) -> list[str]:
         message = f"{path} is cut short: {found} bytes of {wanted}; fetch it again"
         raise CryoswayError(message)
     return list(header)
+
+
+def fingerprint_files(paths: Iterable[Path]) -> str:
+    """Identify files by name and content, large ones by samples of it."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+        for block in _sample_blocks(path):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _sample_blocks(path: Path) -> Iterator[bytes]:

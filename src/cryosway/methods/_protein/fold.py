@@ -11,7 +11,13 @@ from cryosway.jobs import Job, open_job
 from cryosway.methods._protein.fold_options import FoldOptions
 from cryosway.methods._protein.fold_results import FoldRecords, write_summary
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import BadRecord, SequenceRecord, clean_records, stream_fasta
+from cryosway.protein import (
+    BadRecord,
+    SequenceRecord,
+    clean_records,
+    fingerprint_files,
+    stream_fasta,
+)
 from cryosway.protein.folding import (
     EsmFold,
     EsmFold2,
@@ -86,13 +92,25 @@ def fold(
     if settings.checkpoint is None:
         raise CryoswayError(MISSING_CHECKPOINT)
     set_threads(threads)
-    inputs = {"sequences": fingerprint_file(sequences)}
+    inputs = {"sequences": fingerprint_file(sequences), **_fingerprint_engine(settings)}
     with JobFolder.start(
         out, "protein fold", settings, inputs, resume=resume, overwrite=overwrite
     ) as job:
         if not job.already_finished:
             _Fold(job, Path(sequences), settings, device).run()
     return open_job(out)
+
+
+def _fingerprint_engine(options: FoldOptions) -> dict[str, str]:
+    """Identify weights, alignments and database by their files; a name stands for itself."""
+    found = {}
+    for name in ("checkpoint", "alignments", "database"):
+        given = getattr(options, name)
+        if given is None or (name == "alignments" and options.database is not None):
+            continue  # alignments are made from a database
+        paths = sorted(path for path in given.glob("*") if path.is_file()) or [given]
+        found[name] = fingerprint_files(paths) if paths[0].is_file() else str(given)
+    return found
 
 
 def open_engine(options: FoldOptions, device: str = "auto") -> FoldingEngine:
