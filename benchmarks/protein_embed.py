@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from _datasets import find_data
 from _measure import make_parser, write_result
 
 from cryosway.engine import run_measured
@@ -51,7 +52,7 @@ def write_samples(arguments: argparse.Namespace) -> list[tuple[Path, int, int]]:
     """Write a small and a large random sample of real sequences: (path, sequences, residues)."""
     from cryosway.protein import stream_fasta
 
-    source = arguments.data / SEQUENCES
+    source = find_data(arguments.data) / SEQUENCES
     records = [r for r in stream_fasta(source) if len(r) <= arguments.longest]
     random.Random(arguments.seed).shuffle(records)
     samples = []

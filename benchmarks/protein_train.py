@@ -11,6 +11,7 @@ command goes on. A table of clusters may be given, and is made otherwise.
 import argparse
 from pathlib import Path
 
+from _datasets import find_data
 from _measure import make_parser, method_command, write_result
 
 import cryosway as cs
@@ -47,7 +48,7 @@ def main() -> None:
         "clusters": str(arguments.clusters or "auto"),
         "seed": arguments.seed,
     }
-    sequences = arguments.data / SEQUENCES
+    sequences = find_data(arguments.data) / SEQUENCES
     command = method_command("train", sequences, out, options, arguments.threads)
     command = [*command[:3], "protein", *command[3:-2]]  # a stopped run goes on
     log = out.with_suffix(".log")
