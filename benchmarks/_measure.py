@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,12 @@ def method_command(
     command += [part for name, value in options.items() for part in _name_option(name, value)]
     command += [] if threads is None else ["--threads", str(threads)]
     return [*command, "--overwrite", "--no-resume"]
+
+
+def run_command(words: list[str], threads: int | None) -> None:
+    """Run a command of cryosway, which goes on where it was stopped."""
+    threaded = [] if threads is None else ["--threads", str(threads)]
+    subprocess.run([sys.executable, "-m", "cryosway.cli", *words, *threaded], check=True)
 
 
 def _name_option(name: str, value: Any) -> tuple[str, ...]:

@@ -10,14 +10,12 @@ sixty times: about half an hour on one core. Stopped, it goes on where it was.
 """
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from _datasets import find_data
-from _measure import make_parser, write_result
+from _measure import make_parser, run_command, write_result
 
 import cryosway as cs
 from cryosway.engine import read_json
@@ -71,12 +69,6 @@ def build_set(kind: str, seed: int, arguments: argparse.Namespace) -> SimulatedS
         angle_error=0.0 if kind == "opening" else 2.0,
         threads=arguments.threads,
     )
-
-
-def run_command(words: list[str], threads: int | None) -> None:
-    """Run a command of cryosway, which goes on where it was stopped."""
-    threaded = [] if threads is None else ["--threads", str(threads)]
-    subprocess.run([sys.executable, "-m", "cryosway.cli", *words, *threaded], check=True)
 
 
 def measure(kind: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:

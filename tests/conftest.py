@@ -24,6 +24,25 @@ def _work_elsewhere(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
+@pytest.fixture(scope="session")
+def make_validation():
+    """Write the folder of a validation of a job that has found this verdict."""
+    from cryosway.engine import JobFolder, write_json
+
+    def make(job, folder, verdict, p_values=(), **changes):
+        named = ("variance_explained", "noise_alone", "p_value")
+        directions = [dict(zip(named, (0.1, 0.01, p), strict=True)) for p in p_values]
+        with JobFolder.start(folder, "validate", {}, {}) as validation:
+            summary = {"job": str(job.resolve()), "parts": {}}
+            write_json(folder / "validation.json", summary)
+            write_json(folder / "supplement.json", {"title": "Validation"})
+            found = {"verdict": verdict, "directions": directions} if verdict else None
+            validation.update(heterogeneity=found, **changes)
+        return folder
+
+    return make
+
+
 @dataclass(frozen=True)
 class Phantom:
     """Gaussian balls: density and central slices are formulas, with no grid of ours between.

@@ -16,6 +16,7 @@ from cryosway import CryoswayError, CryoswayWarning
 from cryosway.engine import (
     FolderLock,
     JobFolder,
+    Options,
     TimeLimitError,
     is_locked,
     read_job_info,
@@ -333,3 +334,31 @@ def test_folder_without_job_json_is_no_job(tmp_path):
         read_job_info(tmp_path)
     with pytest.raises(CryoswayError, match="does not exist"):
         read_job_info(tmp_path / "nowhere")
+
+
+def test_where_inputs_are_is_noted_and_may_change(tmp_path, monkeypatch):
+    """Fingerprints say whether an input is the same; where it lies is only for whoever looks."""
+
+    class CountOptions(Options):
+        to: int = 3
+        mask: Path | None = None
+        seed: int = 0
+
+    options = CountOptions(mask=Path("mask.mrc"))
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        noted = {"particles": [Path("a.star"), Path("b.star")]}
+        with (
+            pytest.raises(ZeroDivisionError),
+            JobFolder.start(tmp_path / "job", "count", options, {"a": "0"}, sources=noted) as job,
+        ):
+            raise ZeroDivisionError
+        assert job.resumed == (folder == "there")
+        info, here = read_job_info(tmp_path / "job"), tmp_path / folder
+        assert info["sources"] == {
+            "mask": str(here / "mask.mrc"),
+            "particles": [str(here / "a.star"), str(here / "b.star")],
+        }
+        assert info["chosen"] == ["mask"]
+        assert info["config"] == {"to": 3, "mask": "mask.mrc", "seed": 0}

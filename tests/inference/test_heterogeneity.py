@@ -25,6 +25,13 @@ def test_what_noise_gives_too_is_homogeneous(top):
     assert judged.significant == 0
 
 
+def test_two_simulations_cannot_tell_what_three_can():
+    """Six times what noise gives; the spread of two values is hardly known."""
+    assert judge_heterogeneity([0.115, 0.05], NULL[:2]).verdict == "undecided"
+    assert judge_heterogeneity([0.115, 0.05], NULL).verdict == "heterogeneous"
+    assert judge_heterogeneity([0.012, 0.05], NULL[:2]).verdict == "homogeneous"
+
+
 def test_directions_after_a_gap_do_not_count():
     assert judge_heterogeneity([0.1, 0.01, 0.1], [np.full(3, 0.01)] * 4).significant == 1
 

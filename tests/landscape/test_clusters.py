@@ -1,6 +1,7 @@
 """K-means finds planted clusters, and its centres lie among particles."""
 
 import numpy as np
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from cryosway.landscape import choose_cluster_count, cluster_particles
@@ -17,6 +18,13 @@ def test_clusters_are_numbered_from_one_along_the_first_direction(planted):
     clusters = cluster_particles(planted[0], 3)
     assert set(clusters.labels) == {1, 2, 3}
     assert np.all(np.diff(clusters.centres[:, 0]) > 0)
+
+
+def test_ten_starts_one_by_one_are_those_of_scikit_learn():
+    noise = np.random.default_rng(5).normal(size=(300, 3))
+    together = KMeans(5, n_init=10, random_state=3).fit(noise)
+    labels = cluster_particles(noise, 5, seed=3).labels
+    assert adjusted_rand_score(together.labels_, labels) == 1
 
 
 def test_the_same_seed_gives_the_same_clusters(planted):

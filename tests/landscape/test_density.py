@@ -18,6 +18,24 @@ def test_rows_run_along_y_from_the_bottom():
     assert np.unravel_index(density.argmax(), density.shape) == (1, 6)
 
 
+def test_groups_far_apart_are_no_broader_than_one_alone():
+    x, y = np.random.default_rng(0).normal(size=(2, 600))
+    away = np.repeat([-30, 30], 300)
+    density = smooth_histogram(x + away, y + away, (-40, 40, -40, 40), bins=400)
+    across = density.sum(axis=0)
+    spread = np.sqrt(np.average((np.linspace(-40, 40, 400) - 30) ** 2, weights=across * (
+        np.arange(400) > 200)))  # fmt: skip
+    assert spread < 1.3, "the groups' s.d. is 1"
+
+
+def test_density_is_not_mirrored_at_the_frame():
+    """Half of the kernel of a point at the edge lies outside, and a point outside reaches in."""
+    edge = smooth_histogram(np.array([0.0]), np.array([4.0]), (0, 8, 0, 8), 64, 3.0)
+    assert edge.sum() == pytest.approx(0.55, abs=0.05)
+    outside = smooth_histogram(np.array([-0.5]), np.array([4.0]), (0, 8, 0, 8), 64, 3.0)
+    assert 0.05 < outside.sum() < 0.3
+
+
 def test_one_outlier_does_not_set_the_window():
     x = np.append(np.random.default_rng(0).normal(size=20_000), 1e6)
     left, right, _, _ = find_extent(x, x)

@@ -7,12 +7,21 @@ import pytest
 
 import cryosway as cs
 from cryosway.landscape import embed_umap
+from cryosway.landscape._embedding import _Epochs
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(cs.CryoswayError, match=r"pip install cryosway\[embed\]"):
         embed_umap(np.zeros((10, 2)))
+
+
+def test_epochs_of_umap_are_our_progress():
+    tqdm = pytest.importorskip("tqdm.auto").tqdm
+    epochs = _Epochs(1200)
+    for _ in tqdm(range(30), mininterval=0, **epochs.settings):
+        pass
+    assert epochs.progress.describe().startswith("UMAP of 1,200 particles: 30 of 30 (100 %)")
 
 
 @pytest.mark.slow

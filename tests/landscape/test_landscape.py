@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import cryosway as cs
+from cryosway.landscape import _landscape
 from cryosway.particles import read_map
 
 HETEROGENEOUS = {
@@ -89,6 +90,68 @@ def test_an_interrupted_call_takes_up_where_it_stopped(
     assert len(job.volumes) == 1 + 3 + 7
 
 
+@pytest.fixture
+def counted(monkeypatch):
+    """Count how often clusters and UMAP are found; UMAP is a quick stand-in."""
+    calls = {"clusters": 0, "umap": 0}
+    find = _landscape.cluster_particles
+
+    def cluster(*arguments, **options):
+        calls["clusters"] += 1
+        return find(*arguments, **options)
+
+    def embed(coordinates, *, seed):
+        calls["umap"] += 1
+        return coordinates[:, :2] + seed
+
+    monkeypatch.setattr(_landscape, "cluster_particles", cluster)
+    monkeypatch.setattr(_landscape, "embed_umap", embed)
+    return calls
+
+
+def test_clusters_and_umap_are_kept_when_maps_are_interrupted(
+    tmp_path, make_linear_job, balls, counted, monkeypatch
+):
+    def stop(self, z):
+        raise KeyboardInterrupt
+
+    make_linear_job(tmp_path / "j")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(balls, "volume", stop)
+        cs.landscape(tmp_path / "j", clusters=3)
+    cs.landscape(tmp_path / "j", clusters=3)
+    assert counted == {"clusters": 1, "umap": 1}
+    cs.landscape(make_linear_job(tmp_path / "at_once"), clusters=3)
+    for name in ("landscape.json", "particles.parquet"):
+        ours, theirs = (tmp_path / job / name for job in ("j", "at_once"))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_umap_follows_the_latents_and_the_seed_alone(tmp_path, make_linear_job, counted):
+    options = {"directions": 0}
+    cs.landscape(make_linear_job(tmp_path / "j"), clusters=1, **options)
+    cs.landscape(tmp_path / "j", clusters=2, **options)
+    assert counted == {"clusters": 2, "umap": 1}
+    job = cs.landscape(tmp_path / "j", clusters=2, seed=1, **options)
+    assert counted["umap"] == 2
+    np.testing.assert_allclose(job.particles["umap1"], job.particles["pc1"] + 1)
+
+
+def test_a_damaged_checkpoint_is_made_anew(tmp_path, make_linear_job, counted):
+    cs.landscape(make_linear_job(tmp_path / "j"), clusters=1, directions=0)
+    (tmp_path / "j" / "checkpoints" / "UMAP.safetensors").write_bytes(b"half a file")
+    cs.landscape(tmp_path / "j", clusters=1, directions=0)
+    assert counted == {"clusters": 1, "umap": 2}
+
+
+def test_stages_are_told_with_their_time(tmp_path, make_linear_job, counted, caplog):
+    make_linear_job(tmp_path / "j")
+    caplog.set_level("INFO", "cryosway")
+    cs.landscape(tmp_path / "j", clusters=2, directions=0)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[:4] == ["k-means clusters ...", "k-means clusters: 0 s", "UMAP ...", "UMAP: 0 s"]
+
+
 def test_other_options_leave_no_stale_maps(tmp_path, make_linear_job):
     cs.landscape(make_linear_job(tmp_path / "j"), clusters=4, umap=False)
     job = cs.landscape(tmp_path / "j", clusters=2, umap=False)
@@ -111,6 +174,25 @@ def test_homogeneous_particles_are_not_divided(tmp_path, make_linear_job):
     assert not [entry for entry in job.volumes if entry["kind"] == "path"]
     decisions = json.loads((tmp_path / "j" / "decisions.json").read_text())
     assert all("homogeneous" in entry["why"] for entry in decisions)
+
+
+def test_a_validation_says_whether_they_are_divided(tmp_path, make_linear_job, make_validation):
+    job = make_linear_job(tmp_path / "j", HOMOGENEOUS)
+    make_validation(job, tmp_path / "val", "heterogeneous", (0.001, 0.5))
+    found = cs.landscape(job, umap=False, path_points=2)
+    assert found.particles["cluster"].max() == 2
+    assert len([entry for entry in found.volumes if entry["kind"] == "path"]) == 2
+
+
+def test_what_the_user_asks_for_goes_before_any_verdict(tmp_path, make_linear_job):
+    job = make_linear_job(tmp_path / "j", HOMOGENEOUS)
+    found = cs.landscape(job, clusters=3, directions=1, umap=False, path_points=2)
+    assert found.particles["cluster"].max() == 3
+    decisions = json.loads((job / "decisions.json").read_text())
+    assert [(one["value"], one["why"]) for one in decisions] == [
+        (3, "as the user said"),
+        (1, "as the user said"),
+    ]
 
 
 def test_methods_without_half_maps_are_served(tmp_path, make_linear_job, without_halves):

@@ -152,6 +152,12 @@ def test_joining_adds_shares_and_their_errors():
     np.testing.assert_allclose(everything.intervals(), [[1.0, 1.0]], atol=1e-6)
 
 
+def test_the_interval_of_all_molecules_holds_all():
+    """A rounded logit would leave 1 out."""
+    alone = Populations(np.array([1.0]), np.zeros((1, 1)))
+    np.testing.assert_array_equal(alone.intervals(), [[1.0, 1.0]])
+
+
 def test_free_energies_are_of_shares():
     found = Populations(SHARES, np.diag([1e-4] * 3))
     energy, ends = found.free_energies()

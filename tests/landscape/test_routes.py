@@ -64,6 +64,27 @@ def test_the_lowest_pass_is_taken():
     np.testing.assert_allclose(points[[0, -1]], [[-2, 0], [2, 0]])
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_the_lowest_pass_is_taken_however_high(flipped):
+    """A wall of 25 kT with a long pass of 15; one of 70 without; one of 20 with a pass of 5.
+
+    What the last two cost differs by a factor of 10²².
+    """
+    x, y = np.linspace(-4, 4, 81), np.linspace(-2, 4, 61)
+    X, Y = np.meshgrid(x, y, indexing="ij")
+
+    def wall(place, height, gate, lowest):
+        open_there = np.exp(-((Y - gate) ** 2))
+        top = height - (height - lowest) * open_there
+        return top * np.exp(-(((X - place) / (0.5 + 0.7 * open_there)) ** 2))
+
+    energy = wall(-2, 25, 2.5, 15) + wall(0, 70, 0, 70) + wall(2, 20, 2.5, 5)
+    anchors = np.array([[-3.5, 0], [3.5, 0]])
+    points, _ = route_by_energy((x, y), energy, anchors[::-1] if flipped else anchors)
+    for place in (-2, 2):
+        assert points[np.abs(points[:, 0] - place).argmin(), 1] == pytest.approx(2.5, abs=0.5)
+
+
 def test_ends_where_nobody_is_are_refused():
     axis = np.linspace(0, 1, 5)
     with pytest.raises(CryoswayError, match="9 along direction 2, where there is no particle"):

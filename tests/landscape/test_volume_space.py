@@ -71,14 +71,14 @@ def test_an_interrupted_sketch_goes_on(tmp_path, make_linear_job, balls, monkeyp
             raise KeyboardInterrupt
         return draw(self, z)
 
-    options = {"clusters": 1, "directions": 0, "umap": False, "volumes": 12}
+    options = {"clusters": 1, "directions": 0, "umap": False, "volumes": 12, "volume_clusters": 1}
     cs.landscape(path, **{**options, "volumes": None})
     balls.asked = 0
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(balls, "volume", stop)
         cs.landscape(path, **options)
     cs.landscape(path, **options)
-    assert balls.asked == 12
+    assert balls.asked == 12 + 1, "and one for the map of the cluster"
 
 
 @pytest.mark.parametrize("volumes", [3, 1000])

@@ -9,13 +9,14 @@ import torch
 
 import cryosway as cs
 from cryosway._errors import CryoswayError
-from cryosway.engine import read_json
+from cryosway.engine import read_json, write_json
 from cryosway.methods._density import deformed as density_deformed_module
 from cryosway.methods._density import run as density_run_module
 from cryosway.methods._density.data import DensityData
 from cryosway.methods._density.density import density
 from cryosway.methods._density.motions import HalfMotions, Motions, ParticleFrames
 from cryosway.methods._density.regions import find_moving, mask_around, mask_model, mask_region
+from cryosway.methods._density.results import describe_sets
 from cryosway.methods._density.state import find_state
 from cryosway.methods._structural.composition import Composition
 from cryosway.methods._structural.groups import BeadGroups
@@ -150,6 +151,17 @@ def test_network_learns_density_on_the_latents_that_are_there(job, tmp_path):
     assert made.half_maps(z)[0].shape == (BOX, BOX, BOX)
 
 
+def test_poses_of_all_images_are_owned_up_to(job, tmp_path):
+    """Half-sets whose poses were refined together are not said to have nothing in common."""
+    motions = HalfMotions.open(DensityData.open(job))
+    assert describe_sets(motions)[0] == "maps and motions apart"
+    copied = cs.open_job(shutil.copytree(job.path, tmp_path / "job"))
+    write_json(copied.path / "decisions.json", [{"what": "poses of the network"}])
+    found = HalfMotions.open(DensityData.open(copied))
+    assert found.share_poses
+    assert "poses that were refined with all images" in describe_sets(found)[1]
+
+
 def test_each_half_set_moves_by_its_own_model(job):
     """Gold standard: nothing that moves the one half-set's images has seen the other's."""
     data = DensityData.open(job)
@@ -227,9 +239,10 @@ def test_region_is_what_moves(job):
     ("state", "message"),
     [
         ("cluster:1", "run cryosway landscape"),
-        ("particle:900", f"rows are 0 to {COUNT - 1}"),
-        ("open", "cannot be read: give reference, cluster:NUMBER"),
-        ("1,2", "cannot be read"),
+        ("state:1", "run cryosway states"),
+        ("particle:900", f"rows go from 0 to {COUNT - 1}"),
+        ("open", "is no place in this landscape: give state:2, cluster:3"),
+        ("1,2", "is no place in this landscape"),
     ],
 )
 def test_says_which_state_is_not_there(job, state, message):
@@ -240,6 +253,17 @@ def test_says_which_state_is_not_there(job, state, message):
 def test_latent_may_be_given_as_numbers(job):
     assert find_state("-0.5", job).latent.tolist() == [-0.5]
     assert find_state("reference", job).latent is None
+
+
+def test_states_of_the_landscape_are_found(job, tmp_path):
+    axes = {"mean": [0.5], "scale": [2], "directions": [[1.0]], "variance": [1]}
+    copied = cs.open_job(shutil.copytree(job.path, tmp_path / "job"))
+    states = [{"state": 1, "centre": [0]}, {"state": 2, "centre": [-0.5]}]
+    write_json(copied.path / "states.json", {"axes": axes, "states": states})
+    found = find_state("state:2", copied)
+    assert (found.label, found.latent.tolist()) == ("state 2", [-0.5])
+    with pytest.raises(CryoswayError, match=r"no state 3 in .*; there are 1, 2"):
+        find_state("state:3", copied)
 
 
 def test_refuses_other_jobs(moved, tmp_path):

@@ -215,7 +215,8 @@ class TestChimerax:
         out = cs.export(imported, tmp_path / "out", to="chimerax")
         moved = Path(shutil.move(out, tmp_path / "moved"))
         lines, files = self.read_session(moved)
-        assert [len(group) for group in files] == [1, 1, 1, 1, 2]  # mean, clusters, a series
+        assert [len(group) for group in files] == [1, 1, 1, 1, 2, 1]  # mean, clusters, a series
+        assert files.pop() == [moved / "chimerax" / "change_direction_1.mrc"]
         assert sum(line.endswith("vseries true") for line in lines) == 1
         for path in (path for group in files for path in group):
             ours, info = read_map(path)
@@ -235,7 +236,7 @@ class TestChimerax:
     def test_without_landscape_the_first_direction_is_walked(self, tmp_path):
         job = cs.import_cryodrgn(DATA / "vae_fourier", tmp_path / "job")
         out = cs.export(job, tmp_path / "out", to="chimerax")
-        _, (mean, series) = self.read_session(out)
+        _, (mean, series, _) = self.read_session(out)
         assert (len(mean), len(series)) == (1, 7)
         made = [read_map(path)[0] for path in series]
         steps = [np.linalg.norm(a - b) for a, b in itertools.pairwise(made)]

@@ -133,6 +133,21 @@ def test_single_files_and_clusters(hinged, tmp_path):
     assert [entry["states"][0]["z"] for entry in listed] == [[0.5, 0.0], [-0.5, 0.5]]
 
 
+def test_models_of_states(hinged, tmp_path):
+    job = cs.open_job(shutil.copytree(hinged.job.path, tmp_path / "job"))
+    with pytest.raises(CryoswayError, match="run cryosway states"):
+        cs.write_models(job, tmp_path / "out", states=True)
+    axes = {"mean": [0.5, 0], "scale": [2, 1], "directions": np.eye(2), "variance": [1, 1]}
+    found = [{"state": 1, "centre": [0, 0]}, {"state": 2, "centre": [-0.5, 0.5]}]
+    write_json(job.path / "states.json", {"axes": axes, "states": found})
+    typed = ["models", str(job.path), "--out", str(tmp_path / "out"), "--states"]
+    assert main(typed) == 0
+    (entry,) = json.loads((tmp_path / "out" / "models.json").read_text())["models"]
+    assert (entry["file"], entry["kind"]) == ("states.cif", "state")
+    assert [state["z"] for state in entry["states"]] == [[0.5, 0.0], [-0.5, 0.5]]
+    assert [state["label"] for state in entry["states"]] == ["state 01", "state 02"]
+
+
 def test_b_factors_tell_the_uncertainty(hinged, tmp_path):
     """B = 8π²/3 u²: an rms error of 1 Å is a B of 26.3 Å²; a ligand has its residue's."""
     assert uncertainty_to_b_factor(np.array(1.0)) == pytest.approx(26.32, abs=0.01)

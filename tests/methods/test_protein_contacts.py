@@ -9,7 +9,8 @@ import pytest
 
 import cryosway as cs
 from cryosway.engine import load_tensors
-from cryosway.protein.language import read_chain
+from cryosway.methods._protein import contacts as predicting
+from cryosway.protein.language import ContactHead, read_chain
 
 pytest.importorskip("transformers", reason="the extra protein is not installed")
 
@@ -70,3 +71,42 @@ def test_structures_of_other_sequences_are_refused(tmp_path, fasta, language_che
     swapped.write_text(">other\nMKVLAGTWY\n")
     with pytest.raises(cs.CryoswayError, match="is not of this sequence"):
         contacts(swapped, tmp_path / "out2", language_checkpoint, structure=(KINASE,))
+
+
+def test_mistakes_are_told_before_weights_are_read(
+    tmp_path, fasta, language_checkpoint, monkeypatch
+):
+    def read(*arguments, **options):
+        raise AssertionError("the weights were read first")
+
+    monkeypatch.setattr(predicting, "LanguageModel", read)
+    bad = tmp_path / "bad.fasta"
+    bad.write_text(">a\nMKV\n>cplx\n\n")
+    with pytest.raises(cs.CryoswayError, match="cplx has no residues"):
+        contacts(bad, tmp_path / "a", language_checkpoint)
+    bad.write_text(">other\nMKVLAGTWY\n")
+    with pytest.raises(cs.CryoswayError, match="is not of this sequence"):
+        contacts(bad, tmp_path / "b", language_checkpoint, structure=(KINASE,))
+
+
+def test_a_killed_run_goes_on(tmp_path, language_checkpoint, monkeypatch):
+    path = tmp_path / "s.fasta"
+    path.write_text(">a\nMKVLAGTWY\n>b\nMKVWAGTWL\n")
+    plain, calls = ContactHead.predict, []
+
+    def fail_at_the_second(self, network, sequence):
+        calls.append(sequence)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return plain(self, network, sequence)
+
+    monkeypatch.setattr(ContactHead, "predict", fail_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        contacts(path, tmp_path / "out", language_checkpoint)
+    job = contacts(path, tmp_path / "out", language_checkpoint)
+    assert calls == ["MKVLAGTWY", "MKVWAGTWL", "MKVWAGTWL"]
+    assert [entry["name"] for entry in json.loads((job.path / "contacts.json").read_text())] == [
+        "a",
+        "b",
+    ]
+    assert (job.path / "figures" / "a.png").exists()

@@ -121,7 +121,7 @@ def test_bad_records_stop_or_are_listed(tmp_path, language_checkpoint):
 def test_options_that_do_not_fit(tmp_path, fasta, language_checkpoint):
     with pytest.raises(cs.CryoswayError, match="no layer 7: the model has layers 0 to 2"):
         embed(fasta, tmp_path / "out", language_checkpoint, layers=(7,))
-    with pytest.raises(cs.CryoswayError, match="shard 3 of 2"):
+    with pytest.raises(cs.CryoswayError, match="shard is 3 of 2"):
         embed(fasta, tmp_path / "out", language_checkpoint, shard=(3, 2))
     with pytest.raises(cs.CryoswayError, match="p1 has 40 residues, more than the 30"):
         embed(fasta, tmp_path / "out", language_checkpoint, longest=30)
@@ -144,3 +144,43 @@ def test_memory_that_runs_out_means_smaller_batches(
     reader = cs.read_embeddings(embed(fasta, tmp_path / "out", language_checkpoint))
     assert max(sizes) > 1
     assert np.abs(reader["p3"] - expected["p3"][-1]).max() < 1e-5
+
+
+def test_what_no_memory_holds_is_left_out(
+    tmp_path, fasta, language_checkpoint, expected, monkeypatch
+):
+    from cryosway.protein.language import _embedding
+
+    encode = _embedding.encode
+
+    def encode_short(network, batch):
+        if max(batch.lengths) > 32:
+            raise MemoryError
+        return encode(network, batch)
+
+    monkeypatch.setattr(_embedding, "encode", encode_short)
+    with pytest.raises(cs.CryoswayError, match="40 residues does not fit into the memory of cpu"):
+        embed(fasta, tmp_path / "out", language_checkpoint)
+    job = embed(fasta, tmp_path / "job", language_checkpoint, skip_bad=True)
+    found, short = cs.read_embeddings(job), [n for n, x in expected.items() if len(x[0]) <= 30]
+    assert list(found) == short
+    for name in short:
+        assert np.abs(found[name] - expected[name][-1]).max() < 1e-5
+    left_out = json.loads((job.path / "left_out.json").read_text())
+    assert [line.split(":")[0] for line in left_out] == ["p1", "p3", "p7"]
+    assert job.info["embeddings"]["sequences"] == len(short)
+
+
+def test_a_group_of_which_nothing_fits_has_no_file(
+    tmp_path, fasta, language_checkpoint, monkeypatch
+):
+    from cryosway.protein.language import _embedding
+
+    def encode_nothing(network, batch):
+        raise MemoryError
+
+    monkeypatch.setattr(_embedding, "encode", encode_nothing)
+    job = embed(fasta, tmp_path / "out", language_checkpoint, skip_bad=True)
+    assert len(json.loads((job.path / "left_out.json").read_text())) == 10
+    with pytest.raises(cs.CryoswayError, match="holds no sequences"):
+        cs.read_embeddings(job)

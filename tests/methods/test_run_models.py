@@ -119,6 +119,7 @@ def test_models_come_from_one_source(tmp_path):
         ({"model": fasta, "prediction": (fasta,)}, "--prediction and --model are given"),
         ({"model": fasta, "sequence": fasta}, "--sequence and --model are given"),
         ({"checkpoint": fasta}, "nothing to fold; give --sequence"),
+        ({"audit": True}, "--audit is of an atomic model's motion; give --model"),
     ):
         with pytest.raises(CryoswayError, match=said):
             wants_models(options(**given))
@@ -131,6 +132,31 @@ def test_mistakes_in_the_sequences_are_told(tmp_path):
         read_chains(write_fasta(tmp_path / "b.fasta", ("a copies=0", "MKV")))
     with pytest.raises(CryoswayError, match="holds no sequences"):
         read_chains(write_fasta(tmp_path / "c.fasta"))
+
+
+def test_weights_that_are_not_there_are_told_before_anything_is_computed(
+    tmp_path, capsys, one_state
+):
+    fasta = write_fasta(tmp_path / "s.fasta", ("a", "MKVLA"))
+    for engine, absent, said in (
+        ("esmfold", "nonexistent", "there is no folder"),
+        ("trrosetta", "empty", "has no weights of trRosetta"),
+        ("files", "empty", "holds no models"),
+    ):
+        words = ["run", str(one_state.particles), "--sequence", str(fasta), "--engine", engine]
+        given = ["--checkpoint", str(tmp_path / absent), "--out", str(tmp_path / "r")]
+        assert main([*words, *given]) == 2
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "r").exists()
+
+
+def test_other_weights_in_the_same_folder_make_another_run(tmp_path):
+    fasta = write_fasta(tmp_path / "s.fasta", ("a", "MKVLA"))
+    model = write_model(tmp_path / "models" / "m.cif", "MKVLA")
+    given = options(sequence=fasta, engine="files", checkpoint=tmp_path / "models")
+    before = fingerprint_models(given)
+    model.write_text(model.read_text() + "# changed\n")
+    assert fingerprint_models(given)["checkpoint"] != before["checkpoint"]
 
 
 def test_without_a_checkpoint_one_sentence_says_how_to_go_on(tmp_path, capsys, one_state):

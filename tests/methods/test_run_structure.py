@@ -130,3 +130,26 @@ def test_folding_each_sequence_once(tmp_path, monkeypatch):
     assert asked["text"] == ">a\nMKV\n>c\nMAA\n"
     assert asked["engine"] == "trrosetta" and asked["threads"] == 1
     assert [chain.copies for chain in chains] == [2, None]
+
+
+def test_the_audit_comes_last_where_it_is_asked_for(tmp_path, monkeypatch):
+    done = []
+
+    def note(name):
+        def run(first, out, *arguments, **how):
+            done.append((name, out.name, how.get("seed")))
+            return first
+
+        return run
+
+    for name in ("structural", "motions", "density", "audit"):
+        monkeypatch.setattr(steps, name, note(name))
+    for asked in (False, True):
+        chosen = RunOptions.check("run", {"model": tmp_path / "m.cif", "audit": asked, "seed": 3})
+        with JobFolder.start(tmp_path / str(asked), "run", {}, {}) as job:
+            made = StructureSteps(job, chosen, {"threads": 1, "overwrite": True})
+            made.follow(None, SimpleNamespace(path=tmp_path), "auto")
+    assert [name for name, _, _ in done] == [
+        "structural", "motions", "density", "structural", "motions", "density", "audit",
+    ]  # fmt: skip
+    assert done[-1] == ("audit", "audit", 3)

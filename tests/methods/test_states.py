@@ -1,18 +1,22 @@
 """`states` and `path` on jobs whose answers are known, and whose maps show a ball at z1."""
 
 import json
+import shutil
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import cryosway as cs
-from cryosway import CryoswayError
+from cryosway import CryoswayError, CryoswayWarning
 from cryosway.cli import main
 from cryosway.engine import JobFolder, write_json, write_table
 from cryosway.jobs import _decoder
+from cryosway.methods._landscape import populations
+from cryosway.methods._landscape import states as states_module
 from cryosway.methods._landscape.populations import weigh_views
 from cryosway.particles import read_map, write_map
 
@@ -144,6 +148,56 @@ def test_homogeneous_particles_are_one_state(tmp_path, balls):
     assert decisions[-1]["why"] == "the particles were found homogeneous"
 
 
+QUICK = {"maps": False, "density_clusters": False}
+
+
+@pytest.mark.parametrize("asked", [{"most_states": 4}, {"coordinates": 2}])
+def test_who_asks_for_states_is_not_told_that_there_are_none(tmp_path, asked):
+    path = make_job(tmp_path / "job", heterogeneity={"verdict": "homogeneous"})
+    assert cs.states(path, **QUICK, **asked).particles["state"].nunique() > 1
+
+
+def test_a_validation_says_whether_to_look_for_states(tmp_path, make_validation):
+    path = make_job(tmp_path / "job", heterogeneity={"verdict": "homogeneous"})
+    make_validation(path, tmp_path / "val", "heterogeneous", (0.001, 0.002))
+    cs.states(path, **QUICK)
+    told = json.loads((path / "states.json").read_text())
+    assert (len(told["states"]), told["coordinates"]) == (3, 2)
+
+
+@pytest.mark.parametrize("densities", [0, 1])
+def test_interrupted_states_keep_what_is_finished(tmp_path, densities, monkeypatch, capsys):
+    """Stopped before the first or the second density, the command goes on to the same answer."""
+    table = plant()[0][:300]
+    typed = ["states", "--no-maps", "--most-states", "2", "--no-density-clusters"]
+    typed += ["--coordinates", "1", "--interval", "pc2=:0"]
+    calls = {"mixtures": 0, "densities": 0}
+    choose, measure = states_module.choose_mixture, populations.deconvolve
+
+    def count_mixture(*arguments, **options):
+        calls["mixtures"] += 1
+        return choose(*arguments, **options)
+
+    def count_density(*arguments, **options):
+        if calls["densities"] == densities and stop:
+            stop.clear()
+            raise KeyboardInterrupt
+        calls["densities"] += 1
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(states_module, "choose_mixture", count_mixture)
+    monkeypatch.setattr(populations, "deconvolve", count_density)
+    stop = [True]
+    path = make_job(tmp_path / "job", table)
+    assert main([*typed, str(path)]) == 130
+    assert "the same command goes on where it stopped" in capsys.readouterr().err
+    assert main([*typed, str(path)]) == 0
+    assert calls == {"mixtures": 1, "densities": 2}
+    assert main([*typed, str(make_job(tmp_path / "at_once", table))]) == 0
+    ours, theirs = ((tmp_path / name / "states.json").read_text() for name in ("job", "at_once"))
+    assert ours == theirs
+
+
 def test_rare_views_count_for_more():
     rng = np.random.default_rng(0)
     tilt = np.degrees(np.arccos(np.where(rng.random(20_000) < 0.9, 1, -1) * rng.random(20_000)))
@@ -197,6 +251,38 @@ def test_every_way_passes_where_particles_are(tmp_path, by):
     if by == "energy":
         energies = [one["free_energy"] for one in told["points"]]
         assert max(energies[1:-1]) > max(energies[0], energies[-1]), "there are barriers"
+
+
+def make_gap():
+    """Particles at −1 and 1 along z1, and one between them."""
+    rng = np.random.default_rng(3)
+    z = np.column_stack([np.r_[-np.ones(60), np.ones(60), 0.0], np.zeros(121)])
+    z += 0.02 * rng.normal(size=z.shape)
+    return pd.DataFrame({"z1": z[:, 0], "z1_sd": 0.1, "z2": z[:, 1], "z2_sd": 0.1})
+
+
+def test_a_path_over_a_gap_says_so_in_one_sentence(tmp_path):
+    job = make_job(tmp_path / "job", make_gap())
+    ends = {"start": "particle:0", "end": "particle:119"}
+    with pytest.warns(CryoswayWarning, match=r"^1 of the 3 points .* \(point 2: \d\.\d; the best"):
+        out = cs.write_path(job, tmp_path / "out", **ends, points=3, maps=False)
+    points = json.loads((out / "path.json").read_text())["points"]
+    assert [one["sparse"] for one in points] == [False, True, False]
+
+
+def test_a_path_has_scripts_of_chimerax(tmp_path, balls):
+    job = make_job(tmp_path / "job")
+    out = cs.write_path(job, tmp_path / "out", start=CENTRES[0], end=CENTRES[1], points=3)
+    moved = Path(shutil.move(out, tmp_path / "moved"))
+    for name, count in (("session.cxc", 4), ("movie.cxc", 4)):
+        text = (moved / name).read_text()
+        opened = [line for line in text.splitlines() if line.startswith("open ")]
+        files = [moved / path for line in opened for path in line.split('"')[1::2]]
+        assert len(files) == count and all(path.exists() for path in files)
+    assert "movie encode path.mp4" in text
+    change, _ = read_map(moved / "chimerax" / "change_path.mrc")
+    maps = [read_map(moved / "volumes" / f"path_00{k}.mrc")[0] for k in (1, 2, 3)]
+    np.testing.assert_allclose(change, np.std(maps, axis=0), atol=1e-5)
 
 
 def test_command_line_takes_places(tmp_path):

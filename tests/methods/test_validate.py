@@ -10,12 +10,11 @@ import pytest
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.engine import read_json, write_json
+from cryosway.jobs import find_validations
 from cryosway.methods._validate import null as validate_null_module
 from cryosway.methods._validate import truth as validate_truth_module
 from cryosway.methods._validate.null import measure_volume_spread
 from cryosway.methods._validate.subject import Subject
-from cryosway.report import gather_contents
-from cryosway.report._validation import find_validation
 
 QUICK = {"iterations": 3, "null_tests": 0, "components": 1, "fit_box": 20, "pose_errors": "none"}
 
@@ -85,7 +84,7 @@ def test_report_of_the_job_shows_its_validation(validated, job, tmp_path):
     assert "Half-sets: 1 of 1 directions reproduced" in page
     stranger = tmp_path / "other"
     shutil.copytree(job.path, stranger)
-    assert find_validation(gather_contents(stranger)) is None
+    assert find_validations(cs.open_job(stranger)) == []
     with pytest.raises(CryoswayError, match="no validation of"):
         cs.report(stranger, validation=validated.path)
 

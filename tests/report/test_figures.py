@@ -11,8 +11,10 @@ from cryosway.report import (
     plot_free_energy,
     plot_fsc,
     plot_latent_density,
+    plot_matched_maps,
     plot_noise,
     plot_populations,
+    plot_programs,
     plot_shifts,
     plot_spectrum,
     plot_views,
@@ -77,9 +79,11 @@ def test_the_spectrum_shows_every_component_and_its_significance():
     assert colours[0] != colours[1] == colours[2]  # significant is p < 0.01
 
 
-def test_a_spectrum_that_is_no_fraction_is_not_called_per_cent():
+def test_a_spectrum_is_of_the_power_of_the_map():
+    """Which may be less than what varies."""
     axis = plot_spectrum({"variance_explained": [5.0, 2.0]}).axes[0]
-    assert "%" not in axis.get_ylabel()
+    assert axis.get_ylabel() == "variance (% of the map's power)"
+    assert [bar.get_height() for bar in axis.patches] == [500, 200]
 
 
 def test_the_fsc_plot_has_the_threshold_and_names_the_resolution():
@@ -155,3 +159,43 @@ def test_a_number_does_not_cover_a_small_cluster():
     texts = {t.get_text(): t for t in plot_embedding(table).axes[1].texts}
     assert texts["1"].get_position() == (0, 0)
     assert texts["2"].get_position() != (0, 0)
+
+
+def test_a_cluster_in_two_parts_is_numbered_on_both():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(-8, 1, 200), rng.normal(8, 1, 200), rng.normal(0, 1, 300)])
+    y = np.where(np.abs(x) > 4, 0.0, 10.0) + rng.normal(0, 1, 700)
+    table = pd.DataFrame({"umap1": x, "umap2": y, "cluster": 1 + (np.abs(x) < 4)})
+    texts = plot_embedding(table).axes[1].texts
+    assert sorted(text.get_text() for text in texts) == ["1", "1", "2"]
+    assert sorted(round(text.xy[0] / 8) for text in texts) == [-1, 0, 1]
+
+
+def test_contours_and_legend_stay_clear_of_the_frame_and_the_curves():
+    grid = np.linspace(-10, 10, 41)
+    energy = np.minimum(np.add.outer(grid**2, grid**2) * 0.5, 20.0)
+    profile = {"direction": 1, "coordinate": grid, "energy": energy[20], "low": energy[20],
+               "high": energy[20]}  # fmt: skip
+    plane = {"coordinates": [grid, grid], "energy": energy}
+    found = {"profiles": [profile], "plane": plane, "states": [], "coverage": 0.9}
+    figure = plot_free_energy(found)
+    reach = np.sqrt(2 * 6.0)  # of 6 kT
+    assert figure.axes[0].get_xlim()[0] < -reach
+    assert figure.axes[0].get_ylim()[1] > reach
+    assert figure.legends
+    assert not any(axis.get_legend() for axis in figure.axes)
+
+
+def test_the_lines_of_programs_have_a_legend():
+    figure = plot_programs({"a": [("x", 0.4, 0.1)]}, {"a": 0.3}, {"a": 0.5})
+    told = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert told == ["mean of the true maps", "largest possible"]
+
+
+def test_matched_maps_have_a_scale_bar_and_no_gap(blobs):
+    volume = blobs([(0, 0, 0)])
+    figure = plot_matched_maps({"a": [volume, volume], "b": [volume, volume]}, 3.0)
+    figure.draw_without_rendering()
+    left, right = (axis.get_window_extent() for axis in figure.axes[:2])
+    assert right.x0 - left.x1 < 0.1 * left.width
+    assert any(text.get_text() == "20 Å" for axis in figure.axes for text in axis.texts)

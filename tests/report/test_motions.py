@@ -15,7 +15,7 @@ from cryosway.report import (
     write_displacement,
     write_session,
 )
-from cryosway.report._page_data import write_command
+from cryosway.report._reproduce import write_command
 
 MOTIONS = {
     "domains": [

@@ -35,6 +35,20 @@ def job(tmp_path_factory, make_report_job):
     return make_report_job(tmp_path_factory.mktemp("movie") / "job")
 
 
+def test_a_caption_tells_where_next_to_no_particles_are(tmp_path, blobs):
+    """Of three maps alike, the picture of the middle one differs: that there is a gap is written."""
+    entries = []
+    (tmp_path / "volumes").mkdir()
+    for point, support in enumerate((50.0, 0.2, 60.0), start=1):
+        entries.append({"file": f"{point}.mrc", "kind": "path", "point": point, "support": support})
+        write_map(tmp_path / "volumes" / f"{point}.mrc", blobs([(0, 0, 0)]), 3.0)
+    write_json(tmp_path / "volumes" / "volumes.json", {"volumes": entries})
+    options = {**SMALL, "pixels": 160}
+    first, middle, *_ = open_frames(cs.movie(tmp_path, tmp_path / "gap.webp", **options))
+    red = (middle[..., 0] - middle[..., 2] > 60) & (first[..., 0] - first[..., 2] < 60)
+    assert red[-20:].sum() > 50 and not red[:-30].any()
+
+
 @pytest.fixture
 def ensemble(tmp_path):
     """Two models of a bent chain of 12 residues with a gap, whose second half swings by 20 Å."""

@@ -14,8 +14,7 @@ def test_heterogeneity_comes_first_with_its_numbers(tmp_path, make_report_job):
         "The particles are heterogeneous: one direction of structural change stands out from noise."
     )
     assert sentences[1] == (
-        "Direction 1 explains 31.2 % of the variance, where noise alone would explain 2.1 % "
-        "(p < 0.001)."
+        "Direction 1 holds 31 % of the map's power, where noise alone would give 2.1 % (p < 0.001)."
     )
     assert "7.3 Å" in sentences[2]
     assert "two clusters of 151 to 152 particles, whose maps reach 8.0 Å" in sentences[3]
@@ -29,11 +28,33 @@ def test_homogeneity_is_said_as_plainly(tmp_path, make_report_job):
     assert not any("Direction 1" in sentence for sentence in sentences)
 
 
-def test_variances_that_are_no_fractions_are_told_against_noise(tmp_path, make_report_job):
+def test_more_may_vary_than_the_map_holds(tmp_path, make_report_job):
     direction = {"variance_explained": 12.0, "noise_alone": 3.0, "p_value": 0.004}
     verdict = {"verdict": "heterogeneous", "directions": [direction]}
     sentences = write_verdict(gather_contents(make_report_job(tmp_path / "j", verdict=verdict)))
-    assert "4 times the variance that noise alone would give" in sentences[1]
+    assert "1,200 % of the map's power, where noise alone would give 300 %" in sentences[1]
+
+
+def test_what_two_copies_cannot_tell_is_undecided(tmp_path, make_report_job):
+    direction = {"variance_explained": 0.115, "noise_alone": 0.02, "p_value": 0.022}
+    verdict = {"verdict": "undecided", "directions": [direction]}
+    first, second, *_ = write_verdict(
+        gather_contents(make_report_job(tmp_path / "j", verdict=verdict))
+    )
+    assert "undecided" in first and "--nulls" in first
+    assert second.startswith("Direction 1 holds 12 % of the map's power")
+
+
+def test_a_validation_goes_before_the_job_itself(tmp_path, make_report_job, make_validation):
+    verdict = {"verdict": "homogeneous", "directions": [{"p_value": 0.02}]}
+    job = make_report_job(tmp_path / "j", verdict=verdict)
+    make_validation(job, tmp_path / "val", "heterogeneous", (0.001, 0.002))
+    sentences = write_verdict(gather_contents(job))
+    assert sentences[0] == (
+        "The particles are heterogeneous: two directions of structural change stand out from "
+        "noise, by the validation in val."
+    )
+    assert "holds 10 % of the map's power" in sentences[1]
 
 
 def test_what_a_model_lacks_and_whether_its_motion_is_real_come_before_the_rest(

@@ -269,6 +269,7 @@ COMMANDS = (
         "From sequences to structures with pLDDT, PAE and pTM; proteins alone and complexes.",
         source="sequences",
         options="cryosway.methods._protein.fold_options:FoldOptions",
+        controls=TRAINING_CONTROLS,
     ),
     Command(
         "protein atlas",

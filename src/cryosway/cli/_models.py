@@ -16,6 +16,7 @@ def models(
     latents_file: Path | None = None,
     particles: tuple[int, ...] = (),
     cluster_centres: bool = False,
+    states: bool = False,
     directions: tuple[int, ...] = (),
     path: bool = False,
     points: int = 9,
@@ -41,6 +42,8 @@ def models(
         Rows of particles.parquet, from 0, whose models are wanted; may be repeated.
     cluster_centres : bool
         Models at the cluster centres of cryosway landscape.
+    states : bool
+        Models at the states of cryosway states.
     directions : tuple of int
         Principal directions, from 1, along which models are wanted; may be repeated.
     path : bool
@@ -49,7 +52,7 @@ def models(
         Models along each direction, and along the path.
     files : str
         ensembles: one file with models 1, 2, … for each direction, for the path, for all
-        clusters, latents and particles; single: a file for each model.
+        clusters, states, latents and particles; single: a file for each model.
 
     Returns
     -------
@@ -65,6 +68,7 @@ def models(
         latents=typed,
         particles=particles,
         cluster_centres=cluster_centres,
+        states=states,
         directions=directions,
         path=path,
         points=points,

@@ -25,7 +25,7 @@ from cryosway.engine._lock import FolderLock, is_locked
 from cryosway.engine._measured_run import Cost, recall_cost, run_measured, thread_limits
 from cryosway.engine._options import Options
 from cryosway.engine._os_errors import explain_os_errors
-from cryosway.engine._progress import Progress, format_duration
+from cryosway.engine._progress import Progress, format_duration, show_stage
 from cryosway.engine._training import (
     Losses,
     ParameterGroup,
@@ -92,6 +92,7 @@ __all__ = [
     "set_threads",
     "share_job",
     "show_messages",
+    "show_stage",
     "terminate_as_exception",
     "thread_limits",
     "to_plain",

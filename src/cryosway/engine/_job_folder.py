@@ -27,6 +27,7 @@ from cryosway.engine._job_info import (
     INFO_NAME,
     collect_versions,
     describe_difference,
+    describe_origin,
     normalise_request,
     read_job_info,
 )
@@ -71,6 +72,7 @@ class JobFolder:
         config: object = None,
         inputs: object = None,
         *,
+        sources: Mapping[str, Any] | None = None,
         resume: bool = True,
         overwrite: bool = False,
         keep: Collection[str] = (),
@@ -91,6 +93,8 @@ class JobFolder:
             ``image_memory`` may change on resumption.
         inputs : Mapping
             Fingerprints of what is read.
+        sources : Mapping, optional
+            Where that is: paths by name. They are noted, but may change on resumption.
         resume : bool, optional
             False empties the folder and starts again.
         overwrite : bool, optional
@@ -129,7 +133,8 @@ class JobFolder:
                 info = _read_existing(folder, request, resume=resume, overwrite=overwrite)
                 if info is None:
                     _empty_folder(folder, request[2], keep if resume else ())
-                job = cls(folder, _start_info(info or _new_info(request), request))
+                origin = describe_origin(config, sources)
+                job = cls(folder, _start_info(info or _new_info(request), request, origin))
                 if job.already_finished:
                     LOGGER.info("%s is finished already: nothing to do", folder)
                     yield job
@@ -339,14 +344,18 @@ def _new_info(request: tuple[str, dict[str, Any], dict[str, Any]]) -> dict[str, 
 
 
 def _start_info(
-    info: dict[str, Any], request: tuple[str, dict[str, Any], dict[str, Any]]
+    info: dict[str, Any],
+    request: tuple[str, dict[str, Any], dict[str, Any]],
+    origin: dict[str, Any],
 ) -> dict[str, Any]:
     """Note a new attempt, unless the job is finished."""
     if info.get("status") == "finished":
         return info
-    kept = {name: value for name, value in info.items() if name != "error"}
+    kept = {k: v for k, v in info.items() if k not in ("error", "sources", "chosen")}
     attempts = info.get("attempts", 0) + 1
-    return kept | {
+    return {
+        **kept,
+        **origin,
         "status": "running",
         "config": request[1],
         "attempts": attempts,

@@ -3,8 +3,11 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from cryosway._errors import CryoswayError
 from cryosway._version import __version__
@@ -78,6 +81,50 @@ def normalise_request(
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Reduce a request to plain values that compare equal when the answer would be the same."""
     return command, to_plain(config or {}), to_plain(inputs or {})
+
+
+def describe_origin(config: object, sources: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give the fields of job.json that let a command be given again.
+
+    Neither takes part when requests are compared: files may have been moved.
+
+    Parameters
+    ----------
+    config : Mapping or pydantic model
+        The options.
+    sources : Mapping
+        Paths of what is read, beside those that options name; relative to the working directory.
+
+    Returns
+    -------
+    dict[str, Any]
+        ``sources``: paths, made absolute; ``chosen``: names of the options that differ from their
+        defaults, where these are known.
+
+    Examples
+    --------
+    >>> describe_origin({"mask": Path("/a/mask.mrc")}, {"particles": [Path("/b.star")]})
+    {'sources': {'mask': '/a/mask.mrc', 'particles': ['/b.star']}}
+    """
+    options = dict(config) if isinstance(config, Mapping | BaseModel) else {}
+    paths = {name: value for name, value in options.items() if _holds_path(value)}
+    found = {name: _make_absolute(value) for name, value in {**paths, **(sources or {})}.items()}
+    origin: dict[str, Any] = {"sources": found} if found else {}
+    if isinstance(config, BaseModel):
+        origin["chosen"] = [*config.model_dump(exclude_defaults=True)]
+    return origin
+
+
+def _holds_path(value: Any) -> bool:
+    return isinstance(value, Path) or (
+        isinstance(value, tuple) and bool(value) and all(map(_holds_path, value))
+    )
+
+
+def _make_absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return [_make_absolute(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def describe_difference(

@@ -1,7 +1,8 @@
 """Progress with the time that is left: a bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -38,6 +39,15 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@contextmanager
+def show_stage(label: str) -> Iterator[None]:
+    """Say that a stage of the work begins, and when it is done how long it took."""
+    LOGGER.info("%s ...", label)
+    start = time.monotonic()
+    yield
+    LOGGER.info("%s: %s", label, format_duration(time.monotonic() - start))
 
 
 @final

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 SIGNIFICANT = 0.01
+_FAR, _DOUBTFUL = 2.0, 0.1  # times what noise gives; p-value
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,15 @@ class Heterogeneity:
 
     @property
     def verdict(self) -> str:
-        """Either homogeneous or heterogeneous."""
-        return "heterogeneous" if self.significant else "homogeneous"
+        """Heterogeneous; homogeneous; or undecided.
+
+        Undecided where the first direction is far above what noise gives, but the simulations are
+        too few to tell: with two, whose spread is hardly known, p < 0.01 takes fifty times as much.
+        """
+        if self.significant:
+            return "heterogeneous"
+        far = self.variance_explained[0] > _FAR * self.noise_alone[0]
+        return "undecided" if far and self.p_value[0] < _DOUBTFUL else "homogeneous"
 
     def describe(self) -> dict[str, object]:
         """As stored in job.json."""

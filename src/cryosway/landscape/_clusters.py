@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cryosway.engine import Progress
 from cryosway.landscape._density import snap_to_density
 
 FloatArray = NDArray[np.floating]
@@ -13,6 +14,7 @@ FIT_AT_MOST = 100_000
 """Beyond so many particles the centres are fitted on an even sample of them."""
 PARTICLES_PER_CLUSTER = 200
 MOST_CLUSTERS = 8
+_STARTS = 10
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,29 @@ def cluster_particles(coordinates: FloatArray, count: int, *, seed: int = 0) -> 
     -------
     Clusters
     """
-    from sklearn.cluster import KMeans
-
     sample = coordinates[:: max(1, -(-len(coordinates) // FIT_AT_MOST))]
-    means = KMeans(count, n_init=10, random_state=seed).fit(sample).cluster_centers_
+    means = _fit_centres(sample, count, seed)
     means = means[np.argsort(means[:, 0], kind="stable")]
     labels = assign_nearest(coordinates, means)
     members = [coordinates[labels == number] for number in range(count)]
     centres = [_central_point(mean, group) for mean, group in zip(means, members, strict=True)]
     populations = np.bincount(labels, minlength=count)
     return Clusters((labels + 1).astype(np.int32), np.array(centres), populations)
+
+
+def _fit_centres(sample: FloatArray, count: int, seed: int) -> FloatArray:
+    """Give the centres of the best of ten starts, shape (count, K), as ``n_init=10`` does."""
+    from sklearn.cluster import KMeans
+    from sklearn.utils import check_random_state
+
+    draws, best = check_random_state(seed), None
+    with Progress(_STARTS, "k-means") as progress:
+        for _ in range(_STARTS):
+            found = KMeans(count, n_init=1, random_state=draws).fit(sample)
+            if best is None or found.inertia_ < best.inertia_:
+                best = found
+            progress.advance()
+    return np.asarray(best.cluster_centers_)
 
 
 def _central_point(mean: FloatArray, members: FloatArray) -> FloatArray:

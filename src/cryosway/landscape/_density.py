@@ -3,9 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 FloatArray = NDArray[np.floating]
 Extent = tuple[float, float, float, float]
+_NEAR = 0.05  # of the points, to which distances are measured
+_SPREAD_FROM = 2000  # points are enough to measure them
 
 
 def find_extent(x: FloatArray, y: FloatArray, trim_percent: float = 0.1) -> Extent:
@@ -48,21 +51,27 @@ def smooth_histogram(
     bins : int
         Cells along each axis.
     smooth_bins : float, optional
-        Width of the Gaussian, cells; by default 0.5 of Scott's rule, N^(-1/6) standard
-        deviations (Multivariate Density Estimation, 1992), since landscapes are not Gaussian.
+        Width of the Gaussian, cells; by default 0.75 of Scott's rule, N^(-1/6) standard
+        deviations (Multivariate Density Estimation, 1992), of the group around a typical point:
+        that of all points would blur groups that lie far apart.
 
     Returns
     -------
     ndarray, shape (bins, bins)
-        Points per cell, row 0 at the bottom.
+        Points per cell, row 0 at the bottom. Points outside count by what they reach inside.
     """
     left, right, bottom, top = extent
-    counts, _, _ = np.histogram2d(y, x, bins=bins, range=((bottom, top), (left, right)))
+    across, along = bins / (right - left), bins / (top - bottom)
     if smooth_bins is None:
-        spread = np.mean([_robust_sd(x) / (right - left), _robust_sd(y) / (top - bottom)])
-        scott = 0.5 * bins * spread * max(len(x), 2) ** (-1 / 6)
+        scott = 0.75 * _local_spread(x * across, y * along) * max(len(x), 2) ** (-1 / 6)
         smooth_bins = float(np.clip(scott, 0.8, bins / 8))
-    return np.asarray(ndimage.gaussian_filter(counts, smooth_bins))
+    rim = int(np.ceil(4 * smooth_bins))
+    counts, _, _ = np.histogram2d(
+        (y - bottom) * along, (x - left) * across, bins + 2 * rim, [(-rim, bins + rim)] * 2
+    )
+    return np.asarray(ndimage.gaussian_filter(counts, smooth_bins, mode="constant"))[
+        rim : rim + bins, rim : rim + bins
+    ]
 
 
 def snap_to_density(
@@ -128,10 +137,17 @@ def count_support(
     return float(np.exp(-0.5 * squares).sum())
 
 
-def _robust_sd(values: FloatArray) -> float:
-    """Measure the spread so that outliers do not move it: 0.74 of the interquartile range."""
-    finite = values[np.isfinite(values)]
-    if len(finite) < 2:
+def _local_spread(x: FloatArray, y: FloatArray) -> float:
+    """Measure the s.d. of the group of points around a typical point.
+
+    It is that of the Gaussian whose typical point (at half the peak's density) has as near the
+    twentieth part of all points.
+    """
+    points = np.stack([x, y], axis=1)
+    points = points[np.isfinite(points).all(axis=1)]
+    points = points[:: max(1, -(-len(points) // _SPREAD_FROM))]
+    if len(points) < 3:
         return 0.0
-    low, high = np.percentile(finite, [25, 75])
-    return float(0.7413 * (high - low)) or float(finite.std())
+    nearest = max(2, round(_NEAR * len(points)))
+    distance, _ = cKDTree(points).query(points, k=[nearest + 1])
+    return float(np.median(distance)) / np.sqrt(-4 * np.log1p(-nearest / len(points)))

@@ -1,12 +1,14 @@
 """The UMAP embedding, for the eye only."""
 
 import warnings
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cryosway._errors import CryoswayError
+from cryosway.engine import Progress
 
 FloatArray = NDArray[np.floating]
 FIT_AT_MOST = 20_000
@@ -50,6 +52,7 @@ def embed_umap(
         init="spectral" if len(sample) > 200 else "random",
         random_state=seed,
         n_jobs=1,
+        tqdm_kwds=_Epochs(len(sample)).settings,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -63,6 +66,34 @@ def _place_between(coordinates: FloatArray, sample: FloatArray, placed: FloatArr
     weights = 1.0 / (distance + 1e-3 * np.median(distance[:, -1]) + 1e-12)
     weights /= weights.sum(axis=1, keepdims=True)
     return np.asarray((placed[near] * weights[..., None]).sum(axis=1))
+
+
+@final
+class _Epochs:
+    """Reads what UMAP's own bar would print, and shows it as our progress.
+
+    Parameters
+    ----------
+    particles : int
+        That are embedded.
+    """
+
+    def __init__(self, particles: int) -> None:
+        self._label = f"UMAP of {particles:,} particles"
+        self.progress: Progress | None = None
+        self.settings = {"file": self, "disable": False, "bar_format": "{n} {total} "}
+
+    def write(self, text: str) -> None:
+        """Take "17 200": so many epochs are done of so many."""
+        words = text.split()
+        if len(words) != 2 or not all(word.isdigit() for word in words):
+            return
+        done, total = map(int, words)
+        self.progress = self.progress or Progress(total, self._label)
+        self.progress.advance(done - self.progress.done)
+
+    def flush(self) -> None:
+        """Do nothing: all is shown at once."""
 
 
 def _import_umap():  # type: ignore[no-untyped-def]  # noqa: ANN202

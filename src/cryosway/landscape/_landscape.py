@@ -1,7 +1,5 @@
 """The public call: read a job's latents, write what they say into its folder."""
 
-import hashlib
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,20 +15,21 @@ from cryosway.engine import (
     FolderLock,
     clear_leftovers,
     explain_os_errors,
-    read_json,
     read_table,
     write_json,
     write_table,
 )
-from cryosway.jobs import Job, open_job
+from cryosway.jobs import Job, open_job, read_verdict
 from cryosway.landscape._clusters import Clusters, choose_cluster_count, cluster_particles
 from cryosway.landscape._coordinates import PrincipalAxes, fit_principal_axes
 from cryosway.landscape._density import count_support, find_extent, smooth_histogram
 from cryosway.landscape._embedding import embed_umap
+from cryosway.landscape._kept import keep_stage
 from cryosway.landscape._latents import count_real_directions, note_decisions, read_latents
 from cryosway.landscape._map_files import MapRequest, write_maps
 from cryosway.landscape._paths import Traversal, trace_direction
-from cryosway.landscape._volume_sketch import write_volume_space
+from cryosway.landscape._volume_clusters import Linkage
+from cryosway.landscape._volume_sketch import VolumeOptions, write_volume_space
 
 FloatArray = NDArray[np.floating]
 MOST_DIRECTIONS = 3
@@ -70,6 +69,8 @@ def landscape(
     directions: int | None = None,
     path_points: int = 7,
     volumes: int | None = None,
+    volume_clusters: int | None = None,
+    volume_linkage: Linkage = "average",
     seed: int = 0,
 ) -> Job:
     """Describe the conformational landscape of a job with latents.
@@ -84,18 +85,24 @@ def landscape(
         Any job whose particles have latents.
     clusters : int, optional
         Number of k-means clusters; by default one per 200 particles, from 2 to 8, and 1 where
-        the job found the particles homogeneous.
+        the particles were found homogeneous, by the latest `validate` beside the job or else by
+        the job.
     umap : bool
         Whether to embed by UMAP (needs ``pip install cryosway[embed]``; skipped, with a warning,
         where that is missing).
     directions : int, optional
         Principal directions to walk along; by default those that stand out from noise, 1 to 3,
-        and 0 where the job found the particles homogeneous.
+        and 0 where the particles were found homogeneous.
     path_points : int
         Maps along each direction.
     volumes : int, optional
         So many volumes over the landscape are compared voxel by voxel, too, and every particle is
         placed among them (see ``volume_space.json``); some hundred are enough.
+    volume_clusters : int, optional
+        Clusters of these volumes, each with a map of its most typical one; by default the number
+        that parts them best.
+    volume_linkage : str
+        How these clusters' distances are measured: ``average``, ``ward`` or ``complete``.
     seed : int
         Same seed, same answer.
 
@@ -118,23 +125,27 @@ def landscape(
     folder = job.main.path
     latents, latent_sd = read_latents(job)
     options = _resolve(job, len(latents), clusters, directions, path_points, umap=umap, seed=seed)
+    sketch = None
+    if volumes is not None:
+        sketch = VolumeOptions(volumes, volume_clusters, volume_linkage, seed)
+        sketch.check(len(latents))
     with explain_os_errors(folder), FolderLock(folder):
         clear_leftovers(folder)
         axes = fit_principal_axes(latents, latent_sd)
         coordinates = axes.project(latents)
-        groups = cluster_particles(coordinates, options.clusters, seed=seed)
+        groups = _find_clusters(folder, coordinates, options)
+        embedding = _embed(folder, coordinates, seed) if options.umap else None
         paths = [
             trace_direction(coordinates, number, options.path_points)
             for number in range(1, options.directions + 1)
         ]
-        request = _fingerprint_request(latents, latent_sd, options)
-        _write_columns(folder, coordinates, groups, request, options)
+        _write_columns(folder, coordinates, groups, embedding)
         requests = _plan_maps(axes, groups, paths, latents, latent_sd)
         write_maps(job, folder, requests)
-        _write_summary(folder, axes, groups, paths, request, options)
-        _note_decisions(folder, options, job.main.info)
-        if volumes is not None:
-            write_volume_space(job.main, folder, coordinates, volumes, seed=seed)
+        _write_summary(folder, axes, groups, paths, options)
+        _note_decisions(folder, options, _explain_choices(job, clusters, directions))
+        if sketch:
+            write_volume_space(job.main, folder, axes, sketch)
     return open_job(job.path)
 
 
@@ -143,8 +154,7 @@ def _resolve(
     *, umap: bool, seed: int,
 ) -> LandscapeOptions:  # fmt: skip
     """Replace what was left open by defaults, and check what was given."""
-    verdict = job.main.info.get("heterogeneity") or {}
-    homogeneous = verdict.get("verdict") == "homogeneous"
+    homogeneous = read_verdict(job).homogeneous
     if clusters is None:
         clusters = 1 if homogeneous else choose_cluster_count(count)
     if not 1 <= clusters <= count:
@@ -160,29 +170,34 @@ def _resolve(
     return LandscapeOptions(clusters, umap and count > 3, directions, path_points, seed)
 
 
-def _fingerprint_request(
-    latents: FloatArray, latent_sd: FloatArray | None, options: LandscapeOptions
-) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(latents).tobytes())
-    digest.update(b"" if latent_sd is None else np.ascontiguousarray(latent_sd).tobytes())
-    digest.update(json.dumps(asdict(options), sort_keys=True).encode())
-    return digest.hexdigest()
+def _find_clusters(folder: Path, coordinates: FloatArray, options: LandscapeOptions) -> Clusters:
+    key = (coordinates, options.clusters, options.seed)
+    return Clusters(
+        **keep_stage(
+            folder, "k-means clusters", key,
+            lambda: vars(cluster_particles(*key[:2], seed=options.seed)),
+        )
+    )  # fmt: skip
+
+
+def _embed(folder: Path, coordinates: FloatArray, seed: int) -> FloatArray | None:
+    """Embed by UMAP where it is installed; an embedding of the same latents is kept."""
+    try:
+        kept = keep_stage(
+            folder, "UMAP", (coordinates, seed), lambda: {"xy": embed_umap(coordinates, seed=seed)}
+        )
+    except CryoswayError as error:
+        warnings.warn(f"no UMAP embedding was made: {error}", CryoswayWarning, stacklevel=3)
+        return None
+    return np.asarray(kept["xy"])
 
 
 def _write_columns(
-    folder: Path,
-    coordinates: FloatArray,
-    groups: Clusters,
-    request: str,
-    options: LandscapeOptions,
+    folder: Path, coordinates: FloatArray, groups: Clusters, embedding: FloatArray | None
 ) -> None:
-    """Add the new columns to particles.parquet; a standing embedding is kept."""
+    """Add the new columns to particles.parquet."""
     path = folder / "particles.parquet"
     table = read_table(path)
-    standing = _read_summary(folder).get("request") == request and "umap1" in table
-    embedding = table[["umap1", "umap2"]].to_numpy() if standing else None
-    if embedding is None and options.umap:
-        embedding = _try_umap(coordinates, options.seed)
     stale = [name for name in map(str, table) if name.startswith("pc") and name[2:].isdigit()]
     table = table.drop(columns=[*stale, *(table.columns.intersection(["umap1", "umap2"]))])
     new: dict[str, Any] = {
@@ -194,14 +209,6 @@ def _write_columns(
     table = table.drop(columns="cluster", errors="ignore")
     added = pd.DataFrame(new, index=table.index)
     write_table(path, pd.concat([table, added], axis=1))
-
-
-def _try_umap(coordinates: FloatArray, seed: int) -> FloatArray | None:
-    try:
-        return embed_umap(coordinates, seed=seed)
-    except CryoswayError as error:
-        warnings.warn(f"no UMAP embedding was made: {error}", CryoswayWarning, stacklevel=4)
-        return None
 
 
 def _plan_maps(
@@ -238,12 +245,10 @@ def _write_summary(
     axes: PrincipalAxes,
     groups: Clusters,
     paths: Sequence[Traversal],
-    request: str,
     options: LandscapeOptions,
 ) -> None:
     """Write landscape.json: axes, clusters, paths and the density in the first two directions."""
     summary = {
-        "request": request,
         "options": asdict(options),
         "axes": asdict(axes),
         "clusters": [
@@ -267,22 +272,26 @@ def _grid_density(table: pd.DataFrame) -> dict[str, Any] | None:
     return {"extent": extent, "particles_per_cell": np.round(density, 4)}
 
 
-def _read_summary(folder: Path) -> dict[str, Any]:
-    path = folder / "landscape.json"
-    return dict(read_json(path)) if path.exists() else {}
-
-
-def _note_decisions(folder: Path, options: LandscapeOptions, info: dict[str, Any]) -> None:
+def _note_decisions(folder: Path, options: LandscapeOptions, whys: Sequence[str]) -> None:
     """Tell in decisions.json what was chosen, in sentences that the report shows."""
-    homogeneous = (info.get("heterogeneity") or {}).get("verdict") == "homogeneous"
-    why_clusters = (
-        "the number of clusters only divides the landscape for viewing; it is not a finding"
+    names = ("number of clusters", "directions traversed")
+    values = (options.clusters, options.directions)
+    note_decisions(
+        folder,
+        [
+            {"what": name, "value": value, "why": why}
+            for name, value, why in zip(names, values, whys, strict=True)
+        ],
     )
-    why_paths = "maps are drawn along the directions that stand out from noise, three at most"
-    if homogeneous:
-        why_clusters = why_paths = "the particles were found homogeneous"
-    ours = [
-        {"what": "number of clusters", "value": options.clusters, "why": why_clusters},
-        {"what": "directions traversed", "value": options.directions, "why": why_paths},
-    ]
-    note_decisions(folder, ours)
+
+
+def _explain_choices(job: Job, clusters: int | None, directions: int | None) -> list[str]:
+    """Say why there are so many clusters, and so many directions."""
+    usual = (
+        "the number of clusters only divides the landscape for viewing; it is not a finding",
+        "maps are drawn along the directions that stand out from noise, three at most",
+    )
+    if read_verdict(job).homogeneous:
+        usual = ("the particles were found homogeneous",) * 2
+    asked = (clusters is not None, directions is not None)
+    return ["as the user said" if given else why for given, why in zip(asked, usual, strict=True)]

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json, write_json
-from cryosway.jobs import Job
+from cryosway.jobs import Job, read_verdict
 
 FloatArray = NDArray[np.floating]
-SIGNIFICANT = 0.01
 
 
 def read_latents(job: Job) -> tuple[FloatArray, FloatArray | None]:
@@ -42,11 +41,8 @@ def read_latents(job: Job) -> tuple[FloatArray, FloatArray | None]:
 
 
 def count_real_directions(job: Job, most: int) -> int:
-    """Count the directions that stand out from noise (p < 0.01): 1 to `most`."""
-    verdict = job.main.info.get("heterogeneity") or {}
-    p_values = [entry.get("p_value") for entry in verdict.get("directions", [])]
-    real = sum(p_value is not None and p_value < SIGNIFICANT for p_value in p_values)
-    return int(min(np.clip(real, 1, most), job.latents.shape[1]))
+    """Count the directions that stand out from noise by the job's verdict: 1 to `most`."""
+    return int(min(np.clip(read_verdict(job).real, 1, most), job.latents.shape[1]))
 
 
 def note_decisions(folder: Path, decisions: Sequence[dict[str, Any]]) -> None:

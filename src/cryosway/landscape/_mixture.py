@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from cryosway.engine import Progress
 from cryosway.landscape._evidence import LatentEvidence
 from cryosway.landscape._mixture_starts import group_points, split_components, take_sample
 
@@ -169,15 +170,19 @@ def choose_mixture(
     """
     best, lowest, vain = None, np.inf, 0
     found: Mixture | None = None
-    for count in range(1, most + 1):
-        found = fit_mixture(evidence, count, seed=seed, tolerance=_SEARCH_TOLERANCE, smaller=found)
-        criterion = found.parameters * np.log(len(evidence)) - 2 * found.log_likelihood
-        if halves is not None:
-            criterion = -2 * _judge_halves(evidence, halves, count, seed)
-        if criterion < lowest:
-            best, lowest, vain = found, criterion, 0
-        elif (vain := vain + 1) >= _IN_VAIN:
-            break
+    with Progress(most, "mixtures of Gaussians") as progress:
+        for count in range(1, most + 1):
+            found = fit_mixture(
+                evidence, count, seed=seed, tolerance=_SEARCH_TOLERANCE, smaller=found
+            )
+            criterion = found.parameters * np.log(len(evidence)) - 2 * found.log_likelihood
+            if halves is not None:
+                criterion = -2 * _judge_halves(evidence, halves, count, seed)
+            if criterion < lowest:
+                best, lowest, vain = found, criterion, 0
+            elif (vain := vain + 1) >= _IN_VAIN:
+                break
+            progress.advance()
     assert best is not None
     return sort_components(_improve(evidence, best, _TOLERANCE))
 

@@ -1,11 +1,15 @@
 """Traversals of latent space."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
+FEWEST = 10.0
+"""Points of a path with fewer particles at them have next to none."""
+FEWEST_OF_MOST = 0.01  # or than this share of what the point with most has
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,28 @@ def trace_direction(
     path = np.array([_mean_near(coordinates, along, position, width) for position in positions])
     path[:, direction - 1] = positions
     return Traversal(direction, positions, path)
+
+
+def find_sparse(support: Sequence[float] | FloatArray) -> NDArray[np.bool_]:
+    """Tell which points of a path have next to no particles behind them.
+
+    Parameters
+    ----------
+    support : sequence of float, (P,)
+        Particles at each point; infinite where that is not known.
+
+    Returns
+    -------
+    ndarray, shape (P,), bool
+
+    Examples
+    --------
+    >>> find_sparse([80.0, 0.2, 60.0]).tolist(), find_sparse([9e4, 500.0, 8e4]).tolist()
+    ([False, True, False], [False, True, False])
+    """
+    known = np.asarray(support, np.float64)
+    most = max(known[np.isfinite(known)], default=0.0)
+    return np.asarray(known < max(FEWEST, FEWEST_OF_MOST * most))
 
 
 def _mean_near(

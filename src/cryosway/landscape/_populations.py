@@ -36,9 +36,10 @@ class Populations:
         sd = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         inner = self.shares * (1 - self.shares)
         sure = inner < 1e-9  # of all or of none
-        reach = norm.ppf(0.5 + coverage / 2) * np.where(sure, 0.0, sd / np.maximum(inner, 1e-9))
+        reach = norm.ppf(0.5 + coverage / 2) * sd / np.maximum(inner, 1e-9)
         middle = logit(np.clip(self.shares, 1e-9, 1 - 1e-9))
-        return np.asarray(expit(np.stack([middle - reach, middle + reach], axis=1)))
+        ends = expit(np.stack([middle - reach, middle + reach], axis=1))
+        return np.where(sure[:, None], self.shares[:, None], ends)
 
     def free_energies(self, coverage: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Give −ln(share / largest share) in kT, shape (S,), and intervals, shape (S, 2)."""

@@ -12,8 +12,8 @@ from scipy.spatial import cKDTree
 from cryosway._errors import CryoswayError
 
 FloatArray = NDArray[np.floating]
+Cell = tuple[int, int]
 GRAPH_AT_MOST = 20_000
-_HIGHEST = 12.0  # kT: no cell of a density is taken for higher
 
 
 def route_straight(points: FloatArray, count: int) -> FloatArray:
@@ -159,13 +159,12 @@ def route_by_energy(
         When an anchor is off the grid.
     """
     from scipy.interpolate import RegularGridInterpolator
-    from skimage.graph import route_through_array
 
     cells = [_find_cell(axes, anchor) for anchor in anchors]
-    cost = np.exp(np.minimum(energy, _HIGHEST))
-    way: list[tuple[int, int]] = []
+    cost = np.exp(energy - energy.max())
+    way: list[Cell] = []
     for start, end in itertools.pairwise(cells):
-        found, _ = route_through_array(cost, start, end, fully_connected=True, geometric=True)
+        found = _cross_pass(cost, start, end)
         way += found if not way else found[1:]
     x, y = np.array(way).T
     points = np.stack([axes[0][x], axes[1][y]], axis=1)
@@ -176,7 +175,22 @@ def route_by_energy(
     return smooth, np.asarray(look_up(smooth))
 
 
-def _find_cell(axes: tuple[FloatArray, FloatArray], anchor: FloatArray) -> tuple[int, int]:
+def _cross_pass(cost: FloatArray, start: Cell, end: Cell) -> list[Cell]:
+    """Find the cheapest way from a cell to another, going up to its pass from either side.
+
+    Costs span tens of kT: beyond the pass, what a step costs would be lost in rounding.
+    """
+    from skimage.graph import route_through_array
+
+    def climb(start: Cell, end: Cell) -> list[Cell]:
+        found, _ = route_through_array(cost, start, end, fully_connected=True, geometric=True)
+        return [(int(x), int(y)) for x, y in found]
+
+    top = max(climb(start, end), key=lambda cell: float(cost[cell]))
+    return climb(start, top) + climb(end, top)[-2::-1]
+
+
+def _find_cell(axes: tuple[FloatArray, FloatArray], anchor: FloatArray) -> Cell:
     places = []
     for number, (axis, value) in enumerate(zip(axes, anchor, strict=True), start=1):
         step = axis[1] - axis[0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -19,14 +20,19 @@ from cryosway.engine import (
 )
 from cryosway.jobs import Job, MapFinish
 from cryosway.landscape._clusters import assign_nearest
-from cryosway.landscape._map_files import fingerprint_model
-from cryosway.landscape._volume_space import analyse_volumes, fit_mapping
+from cryosway.landscape._coordinates import PrincipalAxes
+from cryosway.landscape._density import count_support
+from cryosway.landscape._latents import note_decisions
+from cryosway.landscape._map_files import MapRequest, fingerprint_model, write_maps
+from cryosway.landscape._volume_clusters import Linkage
+from cryosway.landscape._volume_space import VolumeSpace, analyse_volumes, fit_mapping
 from cryosway.particles import read_map
 from cryosway.validate import make_solvent_mask
 
 FloatArray = NDArray[np.floating]
 SKETCH_NAME = "landscape_volumes.safetensors"
 SUMMARY_NAME = "volume_space.json"
+MAP_KIND = "volume_cluster"
 BOX = 48
 FINEST_VOXELS = 2.0
 """Volumes are low-passed to so many voxels of their box."""
@@ -34,17 +40,54 @@ _SAVE_SECONDS = 60.0
 _FIT_AT_MOST = 50_000
 
 
+@final
+@dataclass(frozen=True)
+class VolumeOptions:
+    """How to look at a landscape by its volumes.
+
+    Attributes
+    ----------
+    count : int
+        Number of volumes.
+    clusters : int or None
+        Of them; None to choose.
+    linkage : str
+        Of the clusters: ``average``, ``ward`` or ``complete``.
+    seed : int
+        Of the choice of particles.
+    """
+
+    count: int
+    clusters: int | None = None
+    linkage: Linkage = "average"
+    seed: int = 0
+
+    def check(self, particles: int) -> None:
+        """Raise CryoswayError where so many volumes or clusters cannot be made."""
+        if not 10 <= self.count <= particles:
+            message = (
+                f"cannot analyse {self.count} volumes of {particles} particles; give 10 or more"
+            )
+            raise CryoswayError(message)
+        if self.clusters is not None and not 1 <= self.clusters <= self.count // 3:
+            message = (
+                f"cannot make {self.clusters} clusters of {self.count} volumes, at least 3 each; "
+                f"give 1 to {self.count // 3}"
+            )
+            raise CryoswayError(message)
+
+
 def write_volume_space(
-    job: Job, folder: Path, coordinates: FloatArray, count: int, *, seed: int = 0
+    job: Job, folder: Path, axes: PrincipalAxes, options: VolumeOptions
 ) -> dict[str, Any]:
     """Analyse the landscape by its volumes, as ``cryodrgn analyze_landscape`` and ``_full`` do.
 
     Volumes at the particles nearest to k-means centres are sampled with 48 voxels a side at most,
     low-passed to two of these and masked; principal components and agglomerative clusters of them
     are found; and every particle is placed among them by a regression on its latent, whose error is
-    told. Adds columns ``vpc1``…, ``volume_cluster`` to ``particles.parquet`` and writes
-    ``volume_space.json``. Volumes are kept in ``landscape_volumes.safetensors``; an interrupted
-    call goes on where it was.
+    told. Adds columns ``vpc1``…, ``volume_cluster`` to ``particles.parquet``, writes
+    ``volume_space.json``, and the map of the most typical volume of each cluster. Volumes are kept
+    in ``landscape_volumes.safetensors``; an interrupted call goes on where it was.
 
     Parameters
     ----------
@@ -52,12 +95,10 @@ def write_volume_space(
         Gives maps at latents.
     folder : Path
         The job's folder, locked.
-    coordinates : ndarray, shape (N, K)
-        Principal coordinates of the particles.
-    count : int
-        Number of volumes.
-    seed : int
-        Of k-means.
+    axes : PrincipalAxes
+        Of the job's latents.
+    options : VolumeOptions
+        How many volumes, and how they are clustered.
 
     Returns
     -------
@@ -67,29 +108,33 @@ def write_volume_space(
     Raises
     ------
     CryoswayError
-        When there are fewer particles than volumes, or fewer than 10 volumes.
+        When there are fewer particles than volumes, fewer than 10 volumes, or too many clusters.
     """
-    if not 10 <= count <= len(coordinates):
-        message = f"cannot analyse {count} volumes of {len(coordinates)} particles; give 10 or more"
-        raise CryoswayError(message)
-    rows = choose_particles(coordinates, count, seed=seed)
+    coordinates = axes.project(job.latents)
+    options.check(len(coordinates))
+    rows = choose_particles(coordinates, options.count, seed=options.seed)
     sketch = _Sketch(job, folder, rows)
     voxels = sketch.make()
-    space = analyse_volumes(voxels)
+    space = analyse_volumes(voxels, clusters=options.clusters, linkage=options.linkage)
     mapping = fit_mapping(coordinates[rows], space.scores)
     scores = mapping(coordinates)
     clusters = space.clusters[assign_nearest(scores, space.scores.astype(np.float32))]
     _write_columns(folder, scores, clusters)
+    told = _describe_clusters(space, clusters, rows)
     summary = {
-        "volumes": count,
+        "volumes": options.count,
         "box": sketch.box,
         "low_pass_angstrom": sketch.finish.low_pass,
         "voxels_in_mask": voxels.shape[1],
         "explained_variance": space.explained,
         "mapping": {"kind": "kernel ridge regression", "r_squared_left_out": mapping.r_squared},
-        "clusters": _describe_clusters(space.scores, space.clusters, clusters, rows),
+        "linkage": options.linkage,
+        "clusters": told,
+        "sketch": {"particle": rows, "cluster": space.clusters, "scores": space.scores.round(4)},
     }
     write_json(folder / SUMMARY_NAME, summary)
+    write_maps(job, folder, list(_plan_maps(job, axes, told)), kinds=(MAP_KIND,))
+    note_decisions(folder, [_explain_clusters(options, len(told))])
     return summary
 
 
@@ -172,22 +217,37 @@ def _write_columns(folder: Path, scores: FloatArray, clusters: NDArray[np.int64]
 
 
 def _describe_clusters(
-    scores: FloatArray,
-    sketched: NDArray[np.int64],
-    assigned: NDArray[np.int64],
-    rows: NDArray[np.int64],
+    space: VolumeSpace, assigned: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
     """Tell of each cluster how many particles it has, and which particle's volume is typical."""
-    told = []
-    for number in range(1, int(sketched.max()) + 1):
-        members = np.flatnonzero(sketched == number)
-        away = ((scores[members] - scores[members].mean(axis=0)) ** 2).sum(axis=1)
-        told.append(
-            {
-                "cluster": number,
-                "volumes": len(members),
-                "population": int((assigned == number).sum()),
-                "typical_particle": int(rows[members[away.argmin()]]),
-            }
-        )
-    return told
+    return [
+        {
+            "cluster": number,
+            "volumes": int((space.clusters == number).sum()),
+            "population": int((assigned == number).sum()),
+            "typical_particle": int(rows[medoid]),
+        }
+        for number, medoid in enumerate(space.medoids, start=1)
+    ]
+
+
+def _plan_maps(job: Job, axes: PrincipalAxes, clusters: list[dict[str, Any]]) -> Any:
+    """Ask for the map at the typical particle of each cluster."""
+    for entry in clusters:
+        number, latent = entry["cluster"], job.latents[entry["typical_particle"]]
+        support = count_support(latent, job.latents, job.latent_sd, axes.scale)
+        extra = {"volume_cluster": number, "population": entry["population"]}
+        name = f"volume_cluster_{number:02d}"
+        yield MapRequest(name, MAP_KIND, f"volume cluster {number}", latent, support, extra)
+
+
+def _explain_clusters(options: VolumeOptions, count: int) -> dict[str, Any]:
+    """Say why there are so many clusters of volumes."""
+    why = "the number that parts the volumes best, by their mean silhouette"
+    if count == 1:
+        why = "no number of clusters parts the volumes: their mean silhouette is under 0.25"
+    if options.clusters is not None:
+        why = "as the user said"
+        if count < options.clusters:
+            why = f"{options.clusters} were asked for, but no more hold enough volumes"
+    return {"what": "number of clusters of volumes", "value": count, "why": why}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cryosway.landscape._volume_clusters import Linkage, cluster_volumes
+
 FloatArray = NDArray[np.floating]
 _LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the kernel, median distances to the nearest neighbour
 _RIDGES = (1e-6, 1e-4, 1e-2, 1e-1)
@@ -23,29 +25,40 @@ class VolumeSpace:
         Share of the volumes' variance.
     clusters : ndarray, shape (n,), int
         Cluster of each volume, from 1, the most populous first.
+    medoids : ndarray, shape (G,), int
+        Of each cluster, the volume that is nearest to the others on average.
     """
 
     scores: FloatArray
     explained: FloatArray
     clusters: NDArray[np.int64]
+    medoids: NDArray[np.int64]
 
 
-def analyse_volumes(voxels: FloatArray, components: int = 10, clusters: int = 10) -> VolumeSpace:
-    """Find principal components of volumes, and agglomerative clusters (average linkage) of them.
+def analyse_volumes(
+    voxels: FloatArray,
+    components: int = 10,
+    clusters: int | None = None,
+    linkage: Linkage = "average",
+) -> VolumeSpace:
+    """Find principal components of volumes, and agglomerative clusters of them.
 
     Parameters
     ----------
     voxels : ndarray, shape (n, V), float32
         Voxels within the mask, of each volume.
-    components, clusters : int
+    components : int
         How many, at most.
+    clusters : int, optional
+        How many, at most; by default the number from 2 to 10 that parts them best, and 1 where
+        none does (see `cluster_volumes`).
+    linkage : str
+        How the distance of two clusters is measured.
 
     Returns
     -------
     VolumeSpace
     """
-    from sklearn.cluster import AgglomerativeClustering
-
     away = voxels - voxels.mean(axis=0)
     gram = (away @ away.T).astype(np.float64)
     variance, vectors = np.linalg.eigh(gram)
@@ -54,14 +67,12 @@ def analyse_volumes(voxels: FloatArray, components: int = 10, clusters: int = 10
     vectors *= np.where(vectors[np.abs(vectors).argmax(axis=0), range(len(variance))] < 0, -1, 1)
     squares = np.diag(gram)[:, None] + np.diag(gram) - 2 * gram
     distances = np.sqrt(squares.clip(min=0.0))
-    wanted = min(clusters, len(voxels))
-    found = AgglomerativeClustering(wanted, metric="precomputed", linkage="average")
-    labels = found.fit_predict(distances)
-    order = np.argsort(-np.bincount(labels), kind="stable")
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(1, len(order) + 1)
+    np.fill_diagonal(distances, 0.0)
+    labels = cluster_volumes(distances, clusters, linkage)
+    groups = [np.flatnonzero(labels == number) for number in range(1, int(labels.max()) + 1)]
+    medoids = [group[distances[np.ix_(group, group)].sum(axis=1).argmin()] for group in groups]
     total = max(float(np.trace(gram)), 1e-30)
-    return VolumeSpace(vectors * np.sqrt(variance), variance / total, rank[labels])
+    return VolumeSpace(vectors * np.sqrt(variance), variance / total, labels, np.array(medoids))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,11 @@ from cryosway._errors import CryoswayError
 from cryosway.engine import JobFolder, Progress, write_table
 from cryosway.inference import Consensus, ImageSource, fit_consensus, split_halves
 from cryosway.jobs import Job
-from cryosway.methods._consensus import write_consensus_curves, write_mean
+from cryosway.methods._consensus import (
+    write_consensus_curves,
+    write_local_resolution,
+    write_mean,
+)
 from cryosway.methods._job_files import VolumeIndex, particles_table
 from cryosway.methods._options import BackprojectOptions
 from cryosway.methods._run_method import run_method
@@ -28,7 +32,7 @@ from cryosway.methods._shared_choices import (
     load_weights,
 )
 from cryosway.particles import Particles
-from cryosway.validate import fsc_resolution, local_resolution
+from cryosway.validate import fsc_resolution
 from cryosway.volumes import NormalEquations
 
 _SECONDS_PER_CHECKPOINT = 60.0
@@ -295,9 +299,7 @@ def _write_maps(
     index.write("mask", consensus.mask, "mask", "soft solvent mask")
     _tell_mask(job, consensus.mask, options)
     if options.local_resolution:
-        first, second = (half.numpy() for half in consensus.half_maps)
-        local = local_resolution(first, second, pixel_size)
-        index.write("local_resolution", local, "local_resolution", "local resolution, Å")
+        write_local_resolution(index, consensus)
 
 
 def _tell_mask(job: JobFolder, mask: Tensor, options: BackprojectOptions) -> None:

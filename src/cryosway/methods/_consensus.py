@@ -15,6 +15,7 @@ from cryosway.inference import Consensus, ImageSource, NoiseModel, fit_consensus
 from cryosway.methods._job_files import VolumeIndex, fsc_entry, write_curves
 from cryosway.methods._shared_choices import load_mask
 from cryosway.particles import Particles
+from cryosway.validate import local_resolution
 
 # curve of `corrected_fsc` → its label in curves.json
 _FSC_LABELS = {
@@ -61,6 +62,13 @@ def write_mean(
         n_effective=n_effective,
         half_maps=halves,
     )  # fmt: skip
+
+
+def write_local_resolution(index: VolumeIndex, consensus: Consensus) -> None:
+    """Write the resolution around every voxel of the consensus, from its half-maps."""
+    first, second = (half.numpy() for half in consensus.half_maps)
+    local = local_resolution(first, second, index.pixel_size)
+    index.write("local_resolution", local, "local_resolution", "local resolution, Å")
 
 
 def write_consensus_curves(

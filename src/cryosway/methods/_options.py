@@ -9,15 +9,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from cryosway.engine import Options
-from cryosway.methods._protein.fold_options import Engine
+from cryosway.methods._protein.fold_options import ALIGNMENTS, DATABASE, FETCH, Engine
 
 Mask = Literal["auto", "none"] | Path
 Contrast = Literal["auto", "white", "dark"]
 Confidence = Literal["auto", "none"] | Path
+Models = Literal["first", "all"]
 CONFIDENCE: Any = Field(
     "auto",
     description="predicted aligned error of the model (JSON, NPZ): what it is unsure of is held "
     "loosely, and not docked; auto: of a prediction, the file beside it; or none",
+)
+MODELS: Any = Field(
+    "first",
+    description="which models of the file: the first; or all, of an assembly whose copies are "
+    "models of one file (the chains of model 2 are then A-2, B-2, ...)",
 )
 CONTRAST: Any = Field(
     "auto", description="what the protein is in the images; auto: as stated, else detected"
@@ -28,7 +34,9 @@ MASK: Any = Field(
     description="soft solvent mask: auto (made from the data), none, or a map file from 0 to 1",
 )
 NULL_TESTS: Any = Field(
-    3, description="simulated homogeneous copies of the data to compare with: 0, or 2 and more"
+    3,
+    description="simulated homogeneous copies of the data to compare with: 0, or 2 and more; 2 "
+    "leave undecided what is less than fifty times noise",
 )
 
 
@@ -223,6 +231,7 @@ class StructuralOptions(Options):
     """Options of `structural`."""
 
     model: Path = Field(description="atomic model that lies in the consensus map: mmCIF or PDB")
+    models: Models = MODELS
     latent_dim: int = Field(3, ge=1, description="numbers that describe a particle's conformation")
     epochs: int = Field(18, ge=1, description="passes over the particles")
     batch_size: int = Field(32, ge=1, description="particles per step")
@@ -259,6 +268,14 @@ class StructuralOptions(Options):
     confidence: Confidence = CONFIDENCE
     elastic_keep: float = Field(
         0.99, gt=0, le=1, description="part of the elastic network that is kept"
+    )
+    bond_lengths: Literal["reference", "ideal"] = Field(
+        "reference",
+        description="to which neighbours in a chain are held: as in the model, or ideal (3.8 A "
+        "between amino acids), for a model of poor geometry",
+    )
+    nucleotide_beads: Literal[1, 3] = Field(
+        1, description="beads of a nucleotide: one, or three, for phosphate, sugar and base"
     )
     contrast: bool = Field(True, description="fit the contrast of every particle")
     occupancy: Literal["auto", "chains", "none"] = Field(
@@ -299,8 +316,8 @@ class DensityOptions(Options):
     )
     state: str = Field(
         "reference",
-        description="deformed: state to move particles to: reference, cluster:NUMBER (of "
-        "landscape), particle:ROW, or a latent, as 0.3,-1.2,0",
+        description="deformed: state to move particles to: reference, state:NUMBER (of states), "
+        "cluster:NUMBER (of landscape), particle:ROW, or a latent, as 0.3,-1.2,0",
     )
     iterations: int = Field(
         8, ge=1, description="deformed: most steps of the solver, each a pass over the images"
@@ -399,7 +416,7 @@ class ExportOptions(Options):
         None, description="only these rows of particles.parquet, from 0: .npy, .txt or .pkl"
     )
     particles: Path | None = Field(
-        None, description="file that the job was made from, instead of the particles.star in it"
+        None, description="file that the job was made from; default: where job.json says that it is"
     )
     images_dir: Path | None = Field(None, description="folder of the image stacks, or one stack")
 
@@ -425,6 +442,7 @@ class DockOptions(Options):
     chains: tuple[str, ...] = Field(
         (), description="only these chains of the model decide; may be repeated; default: all"
     )
+    models: Models = MODELS
     copies: Copies = Field(
         (1,),
         description="copies of the models: one number for all, or one for each; auto: as many as "
@@ -474,17 +492,12 @@ class RunOptions(Options):
         None, description="weights to fold with, as of cryosway protein fold"
     )
     engine: Engine = Field(
-        "esmfold", description="what folds: esmfold, trrosetta, or files of other programs"
+        "esmfold",
+        description="what folds: esmfold, esmfold2, trrosetta, or files of other programs",
     )
-    alignments: Path | None = Field(
-        None, description="trrosetta: folder with NAME.a3m for each record, or one A3M file"
-    )
-    database: Path | None = Field(
-        None, description="trrosetta: FASTA of many sequences, in which alignments are looked for"
-    )
-    fetch: bool = Field(
-        False, description="fetch a checkpoint given by name from the Hugging Face hub"
-    )
+    alignments: Path | None = ALIGNMENTS
+    database: Path | None = DATABASE
+    fetch: bool = FETCH
     prediction: tuple[Path, ...] = Field(
         (),
         description="predictions of AlphaFold, ColabFold or Boltz instead of folding: models with "
@@ -496,6 +509,11 @@ class RunOptions(Options):
     confidence: Confidence = CONFIDENCE
     structural_epochs: int = Field(
         18, ge=1, description="passes of the atomic model over the particles"
+    )
+    audit: bool = Field(
+        False,
+        description="check in the end how much of the atomic model's motion is in the images, and "
+        "how much is its own (cryosway audit)",
     )
     seed: int = SEED
 

@@ -8,7 +8,12 @@ import torch
 
 from cryosway.engine import JobFolder, Options, select_device, set_threads
 from cryosway.jobs import Job, open_job
-from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_inputs
+from cryosway.methods._shared_choices import (
+    ParticlesLike,
+    as_particles,
+    fingerprint_inputs,
+    locate_particles,
+)
 from cryosway.particles import Particles
 
 Chosen = TypeVar("Chosen", bound=Options)
@@ -44,7 +49,10 @@ def run_method(
     set_threads(threads)
     place = select_device(device)
     request = {**fingerprint_inputs(found, options), **(inputs or {})}
-    with JobFolder.start(out, command, options, request, resume=resume, overwrite=overwrite) as job:
+    with JobFolder.start(
+        out, command, options, request, sources=locate_particles(found),
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
             work(job, found, options, place)
     return open_job(out)

@@ -108,6 +108,11 @@ def fingerprint_inputs(particles: Particles, options: object) -> dict[str, str]:
     return inputs
 
 
+def locate_particles(particles: Particles) -> dict[str, Any]:
+    """Give where particles were read from, for ``sources`` of job.json; nothing of a selection."""
+    return {} if particles.files is None else particles.files.describe()
+
+
 def load_mask(mask: str | Path, box: int, pixel_size: float) -> torch.Tensor | None:
     """Load the mask that an option names.
 

@@ -3,6 +3,7 @@
 from cryosway.particles._contrast import ContrastEstimate, detect_contrast
 from cryosway.particles._maps import MapInfo, read_map, write_map
 from cryosway.particles._mrc import MrcLayout, read_layout
+from cryosway.particles._particle_files import ParticleFiles
 from cryosway.particles._particles import Particles
 from cryosway.particles._pickles import (
     load_array_series,
@@ -34,6 +35,7 @@ __all__ = [
     "GroupGeometry",
     "MapInfo",
     "MrcLayout",
+    "ParticleFiles",
     "Particles",
     "PreparationSteps",
     "PreparedImages",

@@ -60,6 +60,19 @@ def locate_stacks(
         return list(pool.map(read_layout, found))
 
 
+def lead_to_stacks(names: Sequence[str], stacks: Sequence[Path], metadata_file: Path) -> bool:
+    """Tell whether names lead to the stacks from one of the folders above a metadata file.
+
+    RELION reads names relative to the project, where it is started; a file written within the
+    project can name the stacks as before.
+    """
+    pairs = [(name, stack.resolve()) for name, stack in zip(names, stacks, strict=True)]
+    return any(
+        all((folder / name).resolve() == stack for name, stack in pairs)
+        for folder in metadata_file.absolute().parents
+    )
+
+
 def _find_all(
     names: Sequence[str], metadata_file: Path, images_dir: Path | None
 ) -> list[Path | None]:

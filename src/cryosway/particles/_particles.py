@@ -13,8 +13,10 @@ import pandas as pd
 
 from cryosway._errors import CryoswayError
 from cryosway.particles._image_store import ImageStore
+from cryosway.particles._locate import lead_to_stacks
 from cryosway.particles._mrc import read_layout
-from cryosway.particles._records import CTF_COLUMNS, ParticleRecords
+from cryosway.particles._particle_files import ParticleFiles
+from cryosway.particles._records import CTF_COLUMNS, CsOrigin, ParticleRecords, StarOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +47,18 @@ class Particles:
         One row per particle: defocus_u, defocus_v (Å), defocus_angle (degrees), voltage (kV),
         cs (mm), amplitude_contrast, phase_shift (degrees), pixel_size (Å), optics_group,
         bfactor (Å²), scale.
+    files : ParticleFiles or None
+        The files that hold these particles, row for row; None of a selection.
     """
 
-    def __init__(self, records: ParticleRecords, rows: IntArray | None = None) -> None:
+    def __init__(
+        self,
+        records: ParticleRecords,
+        rows: IntArray | None = None,
+        files: ParticleFiles | None = None,
+    ) -> None:
         self._records = records
+        self.files = files
         self._rows = np.arange(len(records)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -266,8 +276,7 @@ class Particles:
         if not (np.isfinite(matrices).all() and np.isfinite(offsets).all()):
             message = "the poses given are not finite; remove or mend those particles first"
             raise CryoswayError(message)
-        changed = replace(self.records, rotations=matrices, shifts=offsets, poses_changed=True)
-        return Particles(changed)
+        return self._change(rotations=matrices, shifts=offsets, poses_changed=True)
 
     def with_ctf(self, ctf: pd.DataFrame) -> "Particles":
         """Return the particles with other CTF parameters, a table with the columns of `ctf`."""
@@ -277,7 +286,7 @@ class Particles:
             message = f"a CTF table of {len(self)} rows is needed, with the columns {columns}"
             raise CryoswayError(message)
         table = ctf.loc[:, list(CTF_COLUMNS)].reset_index(drop=True)
-        return Particles(replace(self.records, ctf=table, has_ctf=True, ctf_changed=True))
+        return self._change(ctf=table, has_ctf=True, ctf_changed=True)
 
     def with_contrast(self, signs: npt.ArrayLike) -> "Particles":
         """Return the particles with known signs of contrast, shape (N,): +1 or −1."""
@@ -285,7 +294,12 @@ class Particles:
         if given.shape != (len(self),) or not np.isin(given, (-1, 1)).all():
             message = f"signs of contrast are +1 or −1, one for each of {len(self)} particles"
             raise CryoswayError(message)
-        return Particles(replace(self.records, contrast=given))
+        return self._change(contrast=given)
+
+    def _change(self, **columns: Any) -> "Particles":
+        """Return these images, row for row, with something else known of them."""
+        files = None if self.files is None else replace(self.files, changed=True)
+        return Particles(replace(self.records, **columns), files=files)
 
     def with_images(self, stack: str | os.PathLike[str]) -> "Particles":
         """Return the particles with other images: particle i shows image i of a stack.
@@ -321,7 +335,7 @@ class Particles:
 
         return Particles(concatenate_records([part.records for part in parts]))
 
-    def write(self, path: str | os.PathLike[str], *, absolute_paths: bool = False) -> Path:
+    def write(self, path: str | os.PathLike[str], *, absolute_paths: bool | None = False) -> Path:
         """Write the metadata of these particles, not their images.
 
         A STAR file that was read from a STAR file keeps every column and block, a ``.cs`` file
@@ -331,8 +345,11 @@ class Particles:
         ----------
         path : path
             ``.star`` for RELION (3.1 layout, or 3.0 where read so) or ``.cs`` for cryoSPARC.
-        absolute_paths : bool
-            Whether to name the stacks by where they were found instead of as in the input.
+        absolute_paths : bool or None
+            Whether to name the stacks by where they were found instead of as in the input. None:
+            only where the names of the input would mean nothing to the program: in another format
+            than the input's, and in a STAR file if none of the folders above it is the project
+            from which they lead to the same stacks.
 
         Returns
         -------
@@ -348,6 +365,8 @@ class Particles:
             message = f"cannot write {path.name}: give a name that ends in .star or .cs"
             raise CryoswayError(message)
         records = self.records
+        if absolute_paths is None:
+            absolute_paths = not _keep_their_names(records, path)
         if absolute_paths:
             names = tuple(str(layout.path.resolve()) for layout in records.store.layouts)
             records = replace(records, stack_names=names)
@@ -370,3 +389,15 @@ class Particles:
             if array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+def _keep_their_names(records: ParticleRecords, path: Path) -> bool:
+    """Tell whether stacks can keep their names in a file at `path`."""
+    if isinstance(records.origin, CsOrigin):
+        return path.suffix == ".cs"
+    if not isinstance(records.origin, StarOrigin) or path.suffix != ".star":
+        return False
+    used = np.unique(records.stack_of).tolist()
+    names = [records.stack_names[stack] for stack in used]
+    stacks = [records.store.layouts[stack].path for stack in used]
+    return lead_to_stacks(names, stacks, path)

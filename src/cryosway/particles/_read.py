@@ -12,6 +12,7 @@ from cryosway._errors import CryoswayError
 from cryosway.particles._bare_stacks import read_bare_stacks
 from cryosway.particles._cryosparc_read import read_cryosparc
 from cryosway.particles._cs_table import has_fields, read_cs
+from cryosway.particles._particle_files import ParticleFiles
 from cryosway.particles._particles import Particles
 from cryosway.particles._pickles import CTF_COLUMNS, read_cryodrgn_ctf, read_cryodrgn_poses
 from cryosway.particles._records import ReadOptions, group_rows
@@ -81,7 +82,17 @@ def read_particles(
     particles = parts[0] if len(parts) == 1 else Particles.concatenate(parts)
     if ctf is not None:
         particles = _apply_ctf(particles, Path(ctf))
-    return particles if poses is None else _apply_poses(particles, poses)
+    if poses is not None:
+        particles = _apply_poses(particles, poses)
+    files = ParticleFiles(
+        tuple(paths),
+        options.images_dir,
+        None if poses is None or isinstance(poses, tuple) else Path(poses),
+        None if ctf is None else Path(ctf),
+        accept_defaults,
+        changed=isinstance(poses, tuple),
+    )
+    return Particles(particles.records, files=files)
 
 
 def _group_files(paths: Sequence[Path]) -> list[list[Path]]:

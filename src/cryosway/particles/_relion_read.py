@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import gemmi
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -94,11 +95,20 @@ def read_relion(path: Path, options: ReadOptions) -> ParticleRecords:
         shifts=shifts,
         half_sets=_read_half_sets(table),
         uid=_read_uid(table),
-        micrographs=table.block.columns.get("rlnMicrographName"),
+        micrographs=_read_micrographs(table),
         contrast=_read_contrast(table),
         aberrations=_read_aberrations(table),
         origin=StarOrigin(table.blocks, table.place, table.optics_place),
     )
+
+
+def _read_micrographs(table: ParticleTable) -> pa.Array | None:
+    """Read the names of micrographs, unquoted; many particles share one."""
+    if "rlnMicrographName" not in table.block:
+        return None
+    coded = table.block.columns["rlnMicrographName"].dictionary_encode()
+    names = [gemmi.cif.as_string(name) for name in coded.dictionary.to_pylist()]
+    return pa.array(names, pa.string()).take(coded.indices)
 
 
 def _refuse_unsupported(table: ParticleTable) -> None:

@@ -10,7 +10,12 @@ from cryosway.report._contents import Contents, gather_contents
 from cryosway.report._docking import draw_docking
 from cryosway.report._free_energy import plot_free_energy, plot_state_populations
 from cryosway.report._language import draw_contacts, draw_mutations, draw_perplexity
-from cryosway.report._latent import plot_embedding, plot_latent_density, plot_populations
+from cryosway.report._latent import (
+    plot_embedding,
+    plot_latent_density,
+    plot_populations,
+    plot_states,
+)
 from cryosway.report._map_figures import (
     draw_coloured_map,
     draw_difference,
@@ -27,6 +32,7 @@ from cryosway.report._motions import (
 )
 from cryosway.report._movie import movie
 from cryosway.report._page_maps import choose_report_threshold
+from cryosway.report._pictures import write_figure
 from cryosway.report._predicted_error import plot_confidence
 from cryosway.report._report import report
 from cryosway.report._resolution import plot_fsc, plot_noise
@@ -41,6 +47,7 @@ from cryosway.report._uncertainty import plot_uncertainty
 from cryosway.report._validation import plot_losses
 from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
 from cryosway.report._views import map_view_density, plot_views
+from cryosway.report._volume_plane import plot_volume_space
 
 __all__ = [
     "DISPLACEMENT_NAME",
@@ -94,12 +101,15 @@ __all__ = [
     "plot_spectrum",
     "plot_state_populations",
     "plot_state_shares",
+    "plot_states",
     "plot_uncertainty",
     "plot_views",
+    "plot_volume_space",
     "render_scene",
     "report",
     "sample_on_surface",
     "turn_view",
     "write_displacement",
+    "write_figure",
     "write_session",
 ]

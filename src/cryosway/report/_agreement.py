@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from cryosway.landscape import find_extent, smooth_histogram
 from cryosway.report._latent import FEW
-from cryosway.report._style import DENSITY_COLOURS, PATH_COLOURS, figure_style, new_figure
+from cryosway.report._slices import draw_scale_bar
+from cryosway.report._style import (
+    DENSITY_COLOURS,
+    PAGE_WIDTH_INCHES,
+    PATH_COLOURS,
+    figure_style,
+    new_figure,
+)
 
 FloatArray = NDArray[np.floating]
 
@@ -63,7 +70,7 @@ def plot_agreement(x: FloatArray, y: FloatArray, agreement: FloatArray, chance: 
     return figure
 
 
-def plot_matched_maps(maps: Mapping[str, Sequence[FloatArray]]) -> Figure:
+def plot_matched_maps(maps: Mapping[str, Sequence[FloatArray]], pixel_size: float) -> Figure:
     """Draw slices of maps of the same particles, a row for each job.
 
     They are where the maps of the first job differ most from group to group.
@@ -72,24 +79,28 @@ def plot_matched_maps(maps: Mapping[str, Sequence[FloatArray]]) -> Figure:
     ----------
     maps : mapping of str to sequence of ndarray, shape (D, D, D)
         By job: a map for each group, all on one scale.
+    pixel_size : float
+        Å per voxel.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     columns = max(len(row) for row in maps.values())
+    first = np.array(next(iter(maps.values())))
+    place = int(first.var(axis=0).sum(axis=(1, 2)).argmax())
+    half = first.shape[-1] * pixel_size / 2
+    look = {"cmap": "gray", "origin": "lower", "interpolation": "bicubic",
+            "extent": (-half, half, -half, half)}  # fmt: skip
     with figure_style():
-        figure, axes = new_figure(len(maps), columns, height=7.4 / max(columns, 4), tight=True)
-        first = np.array(next(iter(maps.values())))
-        place = int(first.var(axis=0).sum(axis=(1, 2)).argmax())
-        for number, (name, row) in enumerate(maps.items()):
-            line = axes[number]
+        height = min(PAGE_WIDTH_INCHES / columns, 3.0)
+        figure, axes = new_figure(len(maps), columns, height=height, tight=True)
+        for axis in axes.ravel():
+            axis.set_axis_off()
+        for line, (name, row) in zip(axes, maps.items(), strict=True):
             top = max(float(np.percentile(volume[place], 99.7)) for volume in row)
-            for column, (axis, volume) in enumerate(zip(line, row, strict=True)):
-                axis.imshow(volume[place], cmap="gray", vmin=-0.2 * top, vmax=top)
-                axis.set_xticks([])
-                axis.set_yticks([])
-                if number == 0:
-                    axis.set_title(f"group {column + 1}")
-            line[0].set_ylabel(name)
+            for number, (axis, volume) in enumerate(zip(line, row, strict=False), start=1):
+                axis.imshow(volume[place], vmin=-0.2 * top, vmax=top, **look)
+                axis.set_title(f"{name}, group {number}" if number == 1 else f"group {number}")
+        draw_scale_bar(axes[-1, 0], 2 * half, -half, -0.92 * half, "white")
     return figure

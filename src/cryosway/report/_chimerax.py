@@ -1,5 +1,6 @@
 """A ChimeraX script that opens a job's maps and models, coloured and levelled as in the report."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.colors import to_hex
@@ -14,26 +15,37 @@ from cryosway.report._chimerax_models import (
     quote,
 )
 from cryosway.report._chimerax_movie import write_movie_script
+from cryosway.report._chimerax_series import open_series, write_series
 from cryosway.report._contents import Contents, MapFile
-from cryosway.report._morph import path_colours
 from cryosway.report._style import SURFACE_COLOUR, state_colours
 
 HEAD = """\
 # ChimeraX script written by cryosway: open it with File > Open, or: chimerax session.cxc
 # Paths are relative to the script, so the folder may be moved as a whole. Start from an empty
-# session: models are numbered from 1. To cut the molecule open: clip front 0, and back: clip off.
-# To record movies of all morphs: chimerax movie.cxc
+# session: models are numbered from 1. Views: type view front, view side, or view cut (the molecule
+# cut open; clip front -5 moves the cut). To record movies of all morphs: chimerax movie.cxc
 set bgColor white
 lighting soft
 graphics silhouettes true
 """
+VIEWS = """\
+view
+view name front
+turn y 90
+view name side
+view front
+clip front 0
+view name cut
+view front
+"""
 
 
 def write_session(contents: Contents, threshold: float) -> Path:
-    """Write ``session.cxc``: maps, traversals as volume series, and atomic models as morphs.
+    """Write ``session.cxc``: maps, paths as volume series, and atomic models as morphs.
 
-    Where there are morphs, ``movie.cxc`` beside it records them. The consensus map and the first of
-    the models are shown. Models are coloured by rigid domain where ``motions.json`` tells of some.
+    Where there are morphs, ``movie.cxc`` beside it records them. The first map and the first of the
+    models are shown. Maps along a path are coloured by where the density changes most, models by
+    rigid domain where ``motions.json`` tells of some. Whole and cut open are views to go to.
 
     Parameters
     ----------
@@ -47,27 +59,32 @@ def write_session(contents: Contents, threshold: float) -> Path:
     Path
         The script.
     """
-    lines = [HEAD]
-    shown = True
+    root, level = contents.root, threshold
+    lines: list[str] = [HEAD]
     number = 0
-    for item in contents.maps("mean")[:1]:
+    for item, colour in _single_maps(contents):
         number += 1
-        lines += _open_one(contents.root, item, number, threshold, SURFACE_COLOUR, shown=shown)
-        shown = False
-    clusters = contents.maps("cluster")
-    for item, colour in zip(clusters, state_colours(len(clusters)), strict=True):
-        number += 1
-        lines += _open_one(contents.root, item, number, threshold, to_hex(colour), shown=shown)
-        shown = False
-    for direction, items in contents.traversals.items():
-        number += 1
-        lines += _open_series(contents.root, direction, items, number, threshold)
+        lines += _open_one(root, item, number, level, colour, shown=number == 1)
+    found = write_series(contents, level)
+    for series in found:
+        lines += open_series(root, series, number + 1, level, shown=number == 0)
+        number += 2
     models, play = _open_models(contents, number)
-    path = contents.root / "session.cxc"
+    path = root / "session.cxc"
     with write_atomically(path) as temporary:
-        temporary.write_text("\n".join([*lines, *models, "view", *play, ""]), encoding="utf-8")
-    write_movie_script(contents, threshold)
+        temporary.write_text("\n".join([*lines, *models, VIEWS, *play, ""]), encoding="utf-8")
+    write_movie_script(contents, found, level)
     return path
+
+
+def _single_maps(contents: Contents) -> Iterator[tuple[MapFile, str]]:
+    """Give the consensus map and those of states and clusters, each with its colour."""
+    for item in contents.maps("mean")[:1]:
+        yield item, SURFACE_COLOUR
+    for kind in ("state", "cluster"):
+        items = contents.maps(kind)
+        colours = map(to_hex, state_colours(len(items)))
+        yield from zip(items, colours, strict=True)
 
 
 def _open_models(contents: Contents, number: int) -> tuple[list[str], list[str]]:
@@ -98,18 +115,3 @@ def _open_one(
         f"volume #{number} style surface step 1 level {threshold:.5g} color {colour}",
     ]
     return lines if shown else [*lines, f"hide #{number} models"]
-
-
-def _open_series(
-    root: Path, direction: int, items: list[MapFile], number: int, threshold: float
-) -> list[str]:
-    """Open the maps of a traversal as one series with a slider."""
-    files = " ".join(quote(root, item.path) for item in items)
-    first = to_hex(path_colours(len(items))[0])
-    return [
-        f"# direction {direction}: drag the slider that opens, or use the play command below",
-        f"open {files} vseries true",
-        f"volume #{number} style surface step 1 level {threshold:.5g} color {first}",
-        f"# vseries play #{number} loop true direction oscillate maxFrameRate 8",
-        f"hide #{number} models",
-    ]

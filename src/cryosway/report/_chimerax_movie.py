@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.colors import to_hex
-
 from cryosway.engine import write_atomically
 from cryosway.report._chimerax_models import (
     DISPLACEMENT_NAME,
@@ -14,8 +12,8 @@ from cryosway.report._chimerax_models import (
     open_models,
     quote,
 )
-from cryosway.report._contents import Contents, MapFile
-from cryosway.report._morph import path_colours
+from cryosway.report._chimerax_series import Series, make_caption, open_morph, play_morph
+from cryosway.report._contents import Contents
 
 MOVIE_NAME = "movie.cxc"
 HEAD = """\
@@ -25,17 +23,21 @@ set bgColor white
 lighting soft
 graphics silhouettes true
 """
-_HOLD = 5  # picture frames that each map is shown for
+_HOLD = 8  # picture frames from one map to the next
 _PAUSE = 4  # and each atomic model
 
 
-def write_movie_script(contents: Contents, threshold: float) -> Path | None:
-    """Write ``movie.cxc``, which makes one mp4 of every direction and series of models.
+def write_movie_script(
+    contents: Contents, paths: Sequence[Series], threshold: float
+) -> Path | None:
+    """Write ``movie.cxc``, which makes one mp4 of every path and series of models.
 
     Parameters
     ----------
     contents : Contents
         What the folder holds.
+    paths : sequence of Series
+        Its maps along paths.
     threshold : float
         Contour level of all maps.
 
@@ -46,9 +48,8 @@ def write_movie_script(contents: Contents, threshold: float) -> Path | None:
     """
     root, stage = contents.root, contents.main
     lines: list[str] = []
-    for direction, items in contents.traversals.items():
-        if len(items) > 1:
-            lines += _record_maps(root, items, threshold, f"direction_{direction}")
+    for series in paths:
+        lines += _record_maps(root, series, threshold)
     attribute = quote(root, stage.path / "models" / DISPLACEMENT_NAME)
     for item in stage.models:
         if item.count > 1:
@@ -62,23 +63,12 @@ def write_movie_script(contents: Contents, threshold: float) -> Path | None:
     return path
 
 
-def _record_maps(
-    root: Path, items: Sequence[MapFile], threshold: float, name: str
-) -> Iterator[str]:
-    """Open the maps of a direction one by one, and show them in turn, to and fro."""
-    yield f"# {name.replace('_', ' ')}"
-    for number, (item, colour) in enumerate(
-        zip(items, path_colours(len(items)), strict=True), start=1
-    ):
-        yield f"open {quote(root, item.path)}"
-        yield (
-            f"volume #{number} style surface step 1 level {threshold:.5g} color {to_hex(colour)}"
-        )
-    forth = [*range(1, len(items) + 1)]
-    play = [f"hide #1-{len(items)} models"]
-    for number in (*forth, *forth[-2:0:-1]):
-        play += [f"show #{number} models", f"wait {_HOLD}", f"hide #{number} models"]
-    yield from _record(play, f"{name}.mp4")
+def _record_maps(root: Path, series: Series, threshold: float) -> Iterator[str]:
+    """Open the maps of a path, and play them as a morph, to and fro."""
+    yield f"# {series.label}"
+    lines, morph = open_morph(root, series, threshold)
+    yield from (*lines, *make_caption(series))
+    yield from _record(play_morph(series, morph, _HOLD), f"{series.name}.mp4")
 
 
 def _record_models(

@@ -33,11 +33,13 @@ def plot_free_energy(found: dict[str, Any]) -> Figure:
         count = len(profiles) + (plane is not None)
         rows = 2 if count > 3 else 1
         figure, axes = new_figure(rows, -(-count // rows), height=2.7 if count > 2 else 3.2)
+        figure.get_layout_engine().set(wspace=0.08)
         rest = list(axes.ravel())
         if plane is not None:
             _draw_plane(rest.pop(0), plane, found["states"])
         for axis, profile in zip(rest, profiles, strict=True):
             _draw_profile(axis, profile, found["coverage"])
+        figure.legend(*rest[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
@@ -86,13 +88,12 @@ def _draw_profile(axis: Axes, profile: dict[str, Any], coverage: float) -> None:
     )
     axis.fill_between(grid, low, high, color=BLUE, alpha=0.25, linewidth=0,
                       label=f"{100 * coverage:g} % interval")  # fmt: skip
-    axis.plot(grid, energy, color=BLUE)
+    axis.plot(grid, energy, color=BLUE, label="free energy")
     axis.set_ylim(-0.3, min(HIGHEST, float(np.nanmax(energy)) + 0.5))
     first, last = _find_known(energy)
     axis.set_xlim(grid[first], grid[last])
     axis.set_xlabel(f"direction {profile['direction']} (posterior s.d.)")
     axis.set_ylabel("free energy (kT)")
-    axis.legend(loc="upper center")
 
 
 def _find_known(energy: FloatArray) -> tuple[int, int]:
@@ -118,8 +119,8 @@ def _draw_plane(axis: Axes, plane: dict[str, Any], states: list[dict[str, Any]])
     shades = axis.contourf(x, y, energy, levels, cmap="cividis")
     axis.contour(x, y, energy, np.arange(1.0, HIGHEST), colors="white", linewidths=0.6)
     shown = energy < HIGHEST
-    axis.set_xlim(*x[shown.any(axis=0)][[0, -1]])
-    axis.set_ylim(*y[shown.any(axis=1)][[0, -1]])
+    axis.set_xlim(*_find_window(x, shown.any(axis=0)))
+    axis.set_ylim(*_find_window(y, shown.any(axis=1)))
     bar = axis.figure.colorbar(shades, ax=axis, fraction=0.05, pad=0.02, ticks=range(7))
     bar.set_label("free energy (kT)", fontsize=8)
     bar.outline.set_visible(False)
@@ -132,3 +133,10 @@ def _draw_plane(axis: Axes, plane: dict[str, Any], states: list[dict[str, Any]])
                           path_effects=[withStroke(linewidth=2.2, foreground="white")])  # fmt: skip
     axis.set_xlabel("direction 1 (posterior s.d.)")
     axis.set_ylabel("direction 2 (posterior s.d.)")
+
+
+def _find_window(grid: FloatArray, shown: NDArray[np.bool_]) -> tuple[float, float]:
+    """Give the ends of what is shown, with a margin so that the frame cuts no contour."""
+    first, last = grid[shown][[0, -1]]
+    margin = 0.04 * (last - first) + (grid[1] - grid[0])
+    return float(first - margin), float(last + margin)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from cryosway.report._map_figures import TURNS, draw_maps
 from cryosway.report._scene import Actor, Camera, render_scene
-from cryosway.report._style import PATH_COLOURS
+from cryosway.report._style import PATH_COLOURS, RED
 from cryosway.report._surface import Surface, build_surface
 from cryosway.report._threshold import choose_threshold
 from cryosway.report._viewpoint import choose_view, fit_camera, turn_view
@@ -24,6 +24,7 @@ FRAME_MILLISECONDS = 100
 MOST_BYTES = 900_000
 """A movie that grows beyond this is drawn smaller, so that the page can be mailed."""
 FINEST = 90
+GAP_CAPTION = "next to no particles here"
 
 
 def path_colours(count: int) -> list[Colour]:
@@ -157,6 +158,16 @@ def draw_frame(
     picture = Image.fromarray(np.concatenate(pictures, axis=1))
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def add_caption(image: Image.Image, text: str) -> Image.Image:
+    """Write a line of text at the lower left of a picture."""
+    captioned = image.copy()
+    size = max(10, image.height // 16)
+    place = (size // 2, image.height - size // 2)
+    font = ImageFont.load_default(size)
+    ImageDraw.Draw(captioned).text(place, text, fill=RED, anchor="ls", font=font)
+    return captioned
 
 
 def choose_level_and_view(

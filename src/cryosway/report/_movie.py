@@ -12,9 +12,12 @@ from PIL import Image
 from cryosway._errors import CryoswayError
 from cryosway.engine import Progress, explain_os_errors
 from cryosway.jobs import Job
+from cryosway.landscape import find_sparse
 from cryosway.particles import read_map
 from cryosway.report._contents import MapFile, Stage, gather_contents
 from cryosway.report._morph import (
+    GAP_CAPTION,
+    add_caption,
     choose_level_and_view,
     draw_frame,
     encode_gif,
@@ -52,8 +55,8 @@ def movie(
     """Make a movie that runs to and fro along a path; it needs no display and no ChimeraX.
 
     Maps change from blue to orange along the way; between two of them the density is interpolated,
-    for the eye only. Atomic models are tubes along their chains, coloured by how far each residue
-    moves.
+    for the eye only, and a caption tells where next to no particles are behind them. Atomic models
+    are tubes along their chains, coloured by how far each residue moves.
 
     Parameters
     ----------
@@ -139,11 +142,14 @@ class _Scene:
         Rotation.
     build
         Gives the actors of all frames, so many from one point to the next.
+    sparse
+        Whether next to no particles are behind each point, shape (count,).
     """
 
     count: int
     view: FloatArray
     build: Callable[[int], Iterator[Actor]]
+    sparse: NDArray[np.bool_]
 
 
 def _draw(
@@ -156,8 +162,10 @@ def _draw(
             actors.append(actor)
             progress.advance()
         camera: Camera = fit_camera([actor.surface for actor in actors], scene.view, pixels)
-        for actor in actors:
-            yield draw_frame([actor], camera, turns)
+        for number, actor in enumerate(actors):
+            image = draw_frame([actor], camera, turns)
+            nobody = scene.sparse[round(number / between)]
+            yield add_caption(image, GAP_CAPTION) if nobody else image
             progress.advance()
 
 
@@ -225,7 +233,7 @@ def _show_maps(items: Sequence[MapFile], threshold: float | None) -> _Scene:
             surface = build_surface(volume, header.pixel_size, level, finest=FINEST)
             yield Actor(surface, np.array(colour))
 
-    return _Scene(len(volumes), view, build)
+    return _Scene(len(volumes), view, build, find_sparse([item.support for item in items]))
 
 
 def _show_models(traces: Traces) -> _Scene:
@@ -236,7 +244,8 @@ def _show_models(traces: Traces) -> _Scene:
             surface, owners = traces.build(points)
             yield Actor(surface, paint[owners])
 
-    return _Scene(len(traces.points), choose_model_view(traces.points), build)
+    count = len(traces.points)
+    return _Scene(count, choose_model_view(traces.points), build, np.zeros(count, bool))
 
 
 def colour_displacement(displacement: FloatArray) -> FloatArray:

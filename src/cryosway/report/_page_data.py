@@ -1,8 +1,7 @@
 """The report's sections about latents, particles and the run itself."""
 
-import re
-import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pandas as pd
 from cryosway.engine import format_duration
 from cryosway.report._acquisition import plot_defocus, plot_shifts
 from cryosway.report._contents import Contents, Stage
-from cryosway.report._free_energy import plot_free_energy, plot_state_populations
 from cryosway.report._html import code, facts, figure, folded, heading, paragraph, section, table
 from cryosway.report._latent import (
     find_paths_in_plane,
@@ -20,19 +18,11 @@ from cryosway.report._latent import (
     plot_populations,
 )
 from cryosway.report._pictures import Pictures
+from cryosway.report._reproduce import list_commands
 from cryosway.report._resolution import plot_noise
 from cryosway.report._spectrum import plot_spectrum
 from cryosway.report._verdict import format_particles, is_bad
 from cryosway.report._views import plot_views
-
-_OF_A_JOB = ("audit", "density", "motions", "validate")  # commands that take no particles
-_OF_FOLDERS = {
-    "bench score": ["SET", "RESULT"],
-    "bench table": ["RUNS"],
-    "compare": ["JOB", "JOB"],
-    "protein dock": ["MODEL", "MAP"],
-    "protein fold": ["SEQUENCES"],
-}
 
 CITE_PACKAGE = "cryosway: name the package and its version, given above under “What was run”."
 CITE_LINEAR = (
@@ -108,12 +98,12 @@ def make_run_section(contents: Contents) -> str:
     return section("run", "What was run", _show_run(contents))
 
 
-def make_next_section(contents: Contents, *, has_maps: bool) -> str:
+def make_next_section(contents: Contents, validation: Path | None, *, has_maps: bool) -> str:
     """Tell how to reproduce, how to open the maps, how to cite."""
     parts = [
         heading("Reproduce"),
-        paragraph("The same command on the same input gives the same answer:"),
-        code(write_command(contents.info, contents.root.name)),
+        paragraph("The same commands on the same input give the same answer:"),
+        code("\n".join(list_commands(contents, validation))),
     ]
     if has_maps:
         parts += [
@@ -152,56 +142,13 @@ def describe_input(contents: Contents) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def write_command(info: dict[str, Any], out: str) -> str:
-    """Write the command line that repeats a job.
-
-    Parameters
-    ----------
-    info : dict
-        ``job.json``.
-    out : str
-        Name of the result folder.
-
-    Returns
-    -------
-    str
-        A line for the shell.
-    """
-    config, command = dict(info.get("config") or {}), str(info.get("command", "run"))
-    source: Any = _OF_FOLDERS.get(command, "JOB")
-    if command not in (*_OF_A_JOB, *_OF_FOLDERS):
-        source = config.pop("particles", None) or (info.get("inputs") or {}).get("particles")
-        source = source.get("path") if isinstance(source, dict) else source
-        if source is None or (isinstance(source, str) and re.fullmatch("[0-9a-f]{64}", source)):
-            source = "PARTICLES"  # a fingerprint, not a file
-    words = ["cryosway", *command.split()]
-    words += [str(one) for one in (source if isinstance(source, list) else [source])]
-    words += ["--out", out]
-    config.setdefault("seed", info.get("seed"))
-    for name, value in config.items():
-        if name != "out":
-            words += _spell_option(name, value)
-    return shlex.join(words)
-
-
-def _spell_option(name: str, value: Any) -> list[str]:
-    flag = "--" + name.replace("_", "-")
-    if value is None or value == [] or isinstance(value, dict):
-        return []
-    if isinstance(value, bool):
-        return [flag] if value else ["--no-" + name.replace("_", "-")]
-    if isinstance(value, list):
-        several = [one if isinstance(one, list) else [one] for one in value]
-        return [word for one in several for word in (flag, *map(str, one))]
-    return [flag, str(value)]
-
-
 def _show_landscape(contents: Contents, pictures: Pictures) -> Iterator[str]:
     spectrum = contents.curves("spectrum")
     if spectrum and spectrum.get("variance_explained"):
         yield figure(pictures.save("spectrum", plot_spectrum(spectrum)),
-                     "Variance explained by every component. Those that stand out from noise "
-                     "(p < 0.01) are blue; the dark line is what noise alone gives.")  # fmt: skip
+                     "Variance along every component, as a part of the mean map's power. Those "
+                     "that stand out from noise (p < 0.01) are blue; the dark line is what noise "
+                     "alone gives.")  # fmt: skip
     particles = contents.particles
     if particles is None or not latent_columns(particles):
         return
@@ -213,25 +160,10 @@ def _show_landscape(contents: Contents, pictures: Pictures) -> Iterator[str]:
         yield figure(pictures.save("umap", plot_embedding(particles)),
                      "UMAP embedding of all latent dimensions: neighbours stay neighbours, but "
                      "distances and densities are not to be read as such.")  # fmt: skip
-    yield from _show_states(contents.main, pictures)
     if "cluster" in particles and particles["cluster"].nunique() > 1:
         yield figure(pictures.save("populations", plot_populations(particles)),
                      "Particles per cluster. The clusters cut the landscape into pieces for "
                      "viewing; their number is a choice, not a finding.")  # fmt: skip
-
-
-def _show_states(stage: Stage, pictures: Pictures) -> Iterator[str]:
-    found = stage.states
-    if not found:
-        return
-    yield figure(pictures.save("free_energy", plot_free_energy(found)),
-                 "Free energy −kT ln p of the molecules, without the errors of the particles; a "
-                 "contour is 1 kT. Bands are 90 % intervals if the particles' uncertainties are "
-                 "right; where those are too small, so are the bands.")  # fmt: skip
-    if len(found["states"]) > 1:
-        yield figure(pictures.save("states", plot_state_populations(found)),
-                     "Population of every state with its 90 % interval; as if views were even; and "
-                     "as plain counting has it.")  # fmt: skip
 
 
 def _show_particles(contents: Contents, pictures: Pictures) -> Iterator[str]:

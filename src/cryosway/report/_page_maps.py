@@ -1,8 +1,9 @@
 """The report's sections about maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cryosway.report._contents import Contents, MapFile
@@ -18,7 +19,7 @@ from cryosway.report._verdict import format_particles
 from cryosway.report._viewpoint import choose_view
 
 FloatArray = NDArray[np.floating]
-MOST_CLUSTERS_DRAWN = 12
+MOST_DRAWN = 12
 MOST_SLICED = 6
 THRESHOLD_SENTENCE = (
     "All surfaces are drawn at one density level, {level:.3g}, which Otsu's method finds between "
@@ -42,7 +43,7 @@ def choose_report_threshold(contents: Contents, masked_by: Contents | None = Non
         The level; None where the folder has no map.
     """
     masks = [item.density for item in (masked_by or contents).maps("mask")[:1]]
-    for kind in ("mean", "cluster", "path"):
+    for kind in ("mean", "cluster", "path", "state"):
         for item in contents.maps(kind)[:1]:
             fits = masks and masks[0].shape == item.density.shape
             return choose_threshold(item.density, masks[0] if fits else None)
@@ -79,18 +80,19 @@ def make_traversal_section(contents: Contents, pictures: Pictures, level: float)
 
 
 def make_resolution_section(contents: Contents, pictures: Pictures) -> str:
-    """Show the resolution curves of the consensus and of the clusters."""
+    """Show the resolution curves of the consensus, of states and of clusters."""
     parts = []
     curves = contents.curves("fsc")
     if curves:
         data = pictures.save("fsc", plot_fsc(curves))
         parts.append(figure(data, "Fourier shell correlation between independent half-maps. "
                             "The resolution is where the curve falls under 0.143."))  # fmt: skip
-    of_clusters = [curve for item in contents.maps("cluster") if (curve := _curve_of(item))]
-    if of_clusters:
-        data = pictures.save("fsc_clusters", plot_fsc(of_clusters))
-        parts.append(figure(data, "The same for the maps at cluster centres, each from its own "
-                            "half-maps."))  # fmt: skip
+    for kind, of in (("state", "states"), ("cluster", "cluster centres")):
+        found = [curve for item in contents.maps(kind) if (curve := curve_of_map(item))]
+        if found:
+            data = pictures.save(f"fsc_{kind}s", plot_fsc(found))
+            told = f"The same for the maps at {of}, each from its own half-maps."
+            parts.append(figure(data, told))
     return section("resolution", "Resolution", parts)
 
 
@@ -114,23 +116,41 @@ def _show_consensus(
 
 
 def _show_clusters(pictures: Pictures, maps: list[MapFile], level: float) -> Iterator[str]:
-    shown = maps[:MOST_CLUSTERS_DRAWN]
-    mean = np.mean([item.density for item in shown], axis=0)
-    spread = np.std([item.density for item in shown], axis=0)
-    drawn = draw_maps(
-        {caption_map(item): item.density for item in shown},
-        maps[0].pixel_size,
-        threshold=level,
-        colours=state_colours(len(maps))[: len(shown)],
-        view=choose_view(mean, level, spread if len(shown) > 1 else None),
-    )
+    drawn = draw_group(maps, level)
     yield figure(pictures.save("clusters", drawn), "Maps at the densest point of every cluster, "
                  "in the clusters' colours, at one density level and in one frame.")  # fmt: skip
-    yield _tabulate(maps)
+    yield tabulate_maps(maps)
     yield paragraph(
         "Members are the particles of the cluster. Supporting particles are those with latents "
         "near its centre, (Σw)² / Σw² for weights w that fall off with distance: they are averaged "
         "in the map, or, where a network made it, in its half-maps."
+    )
+
+
+def draw_group(maps: Sequence[MapFile], level: float | None) -> Figure:
+    """Draw maps of clusters or states in their colours, from where their differences show.
+
+    Parameters
+    ----------
+    maps : sequence of MapFile
+        In the order of their numbers; the first twelve are drawn.
+    level : float or None
+        Contour level; chosen where not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = maps[:MOST_DRAWN]
+    densities = [item.density for item in shown]
+    mean, spread = np.mean(densities, axis=0), np.std(densities, axis=0)
+    height = choose_threshold(mean) if level is None else level
+    return draw_maps(
+        {caption_map(item): item.density for item in shown},
+        maps[0].pixel_size,
+        threshold=height,
+        colours=state_colours(len(maps))[: len(shown)],
+        view=choose_view(mean, height, spread if len(shown) > 1 else None),
     )
 
 
@@ -159,10 +179,11 @@ def _show_traversal(
                  f"What changes from the start to the end of direction {direction}: density that "
                  "is only at the start in red, only at the end in blue, within the outline of the "
                  "start.")  # fmt: skip
-    yield folded("Files, particles and resolutions along this direction", _tabulate(maps))
+    yield folded("Files, particles and resolutions along this direction", tabulate_maps(maps))
 
 
-def _tabulate(maps: list[MapFile]) -> str:
+def tabulate_maps(maps: Sequence[MapFile]) -> str:
+    """Tabulate files, particles and resolutions of maps."""
     rows = []
     for item in maps:
         members = item.entry.get("population")
@@ -181,12 +202,20 @@ def _tabulate(maps: list[MapFile]) -> str:
 
 def caption_map(item: MapFile) -> str:
     """Name a map, how many particles are in it and its resolution."""
-    members = item.entry.get("population", item.particles)
     facts = [
-        "" if members is None else f"{format_particles(members)} particles",
+        _say_members(item.entry.get("population", item.particles)),
         "" if item.resolution is None else f"{item.resolution:.1f} Å",
     ]
     return f"{item.label}\n{', '.join(fact for fact in facts if fact)}".strip()
+
+
+def _say_members(members: float | None) -> str:
+    """Write a count of particles, or the share of them that a state has."""
+    if members is None:
+        return ""
+    if isinstance(members, float) and members <= 1:
+        return f"{100 * members:.2g} % of particles"
+    return f"{format_particles(members)} particles"
 
 
 def caption_point(item: MapFile) -> str:
@@ -199,7 +228,8 @@ def caption_point(item: MapFile) -> str:
     return "\n".join(lines)
 
 
-def _curve_of(item: MapFile) -> dict[str, object] | None:
+def curve_of_map(item: MapFile) -> dict[str, object] | None:
+    """Give the FSC curve of a map's own half-maps, where it has them."""
     values = item.entry.get("fsc")
     if not values:
         return None

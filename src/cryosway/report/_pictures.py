@@ -27,7 +27,16 @@ class Pictures:
 
     def keep(self, name: str, data: bytes) -> bytes:
         """Write an encoded picture under its name and give it back."""
-        self.folder.mkdir(exist_ok=True)
-        with write_atomically(self.folder / name) as temporary:
-            temporary.write_bytes(data)
+        _write(self.folder / name, data)
         return data
+
+
+def write_figure(path: Path, drawn: Figure) -> None:
+    """Write a figure as PNG, whole or not at all; its folder is made where it is missing."""
+    _write(path, figure_png(drawn))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(data)

@@ -25,8 +25,10 @@ from cryosway.report._page_maps import (
     make_traversal_section,
 )
 from cryosway.report._page_models import make_models_section
+from cryosway.report._page_states import make_states_section
+from cryosway.report._page_volumes import make_volumes_section
 from cryosway.report._pictures import Pictures
-from cryosway.report._validation import make_validation_section
+from cryosway.report._validation import make_audit_section, make_validation_section
 from cryosway.report._verdict import write_verdict
 
 
@@ -89,7 +91,10 @@ def build_page(contents: Contents, validation: Path | None = None) -> str:
     sections = [
         make_supplement_section(contents, pictures),
         make_validation_section(contents, pictures, validation),
+        make_audit_section(contents, pictures),
         make_landscape_section(contents, pictures),
+        make_states_section(contents, pictures, level),
+        make_volumes_section(contents, pictures, level),
         make_models_section(contents, pictures),
     ]
     if level is not None:
@@ -105,7 +110,7 @@ def build_page(contents: Contents, validation: Path | None = None) -> str:
         make_decisions_section(contents),
         make_warnings_section(contents),
         make_run_section(contents),
-        make_next_section(contents, has_maps=level is not None),
+        make_next_section(contents, validation, has_maps=level is not None),
     ]
     title = f"Report on {contents.root.resolve().name}"
-    return fill_page(title, describe_input(contents), write_verdict(contents), sections)
+    return fill_page(title, describe_input(contents), write_verdict(contents, validation), sections)

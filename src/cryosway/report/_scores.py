@@ -106,9 +106,10 @@ def plot_programs(
     with figure_style():
         columns = min(3, len(sets))
         lines = -(-len(sets) // columns)
-        figure, axes = new_figure(lines, columns, height=0.9 + 0.24 * len(programs))
+        figure, axes = new_figure(lines, columns, height=1.1 + 0.24 * len(programs))
         for axis in axes.ravel()[len(sets) :]:
             axis.set_visible(False)
+        marks = {}
         for axis, (name, rows) in zip(axes.ravel(), sets.items(), strict=False):
             place = np.arange(len(rows))[::-1]
             for y, (program, mean, spread) in zip(place, rows, strict=True):
@@ -117,11 +118,15 @@ def plot_programs(
             axis.set_yticks(place, [program for program, _, _ in rows])
             axis.set_ylim(-0.6, len(rows) - 0.4)
             if name in consensus:
-                axis.axvline(consensus[name], color=ORANGE, linewidth=0.9, linestyle=(0, (3, 2)))
+                marks["mean of the true maps"] = axis.axvline(
+                    consensus[name], color=ORANGE, linewidth=0.9, linestyle=(0, (3, 2))
+                )
             if name in limits:
-                axis.axvline(limits[name], color=QUIET, linewidth=0.8)
+                marks["largest possible"] = axis.axvline(limits[name], color=QUIET, linewidth=0.8)
             axis.set_title(name)
             axis.set_xlabel(label)
+        if marks:
+            figure.legend(marks.values(), marks.keys(), loc="outside lower right", ncols=2)
     return figure
 
 

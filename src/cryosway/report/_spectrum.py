@@ -1,4 +1,4 @@
-"""The spectrum of components: what each direction explains, beside what noise alone would."""
+"""The spectrum of components: what each direction holds, beside what noise alone would give."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cryosway.jobs import SIGNIFICANT
 from cryosway.report._style import BLUE, INK, QUIET, figure_style, new_figure
-
-SIGNIFICANT = 0.01
-"""p-value under which a direction is called real."""
 
 
 def plot_spectrum(spectrum: Mapping[str, Sequence[float | None]]) -> Figure:
@@ -18,18 +16,17 @@ def plot_spectrum(spectrum: Mapping[str, Sequence[float | None]]) -> Figure:
     Parameters
     ----------
     spectrum : mapping
-        ``variance_explained``, and where known ``noise_alone`` and ``p_value``: one number per
-        component (``curves.json``'s ``spectrum``, or ``heterogeneity``'s directions turned).
+        ``variance_explained`` (over the power of the mean map), and where known ``noise_alone``
+        and ``p_value``: one number per component (``curves.json``'s ``spectrum``, or
+        ``heterogeneity``'s directions turned).
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    variance = _as_array(spectrum["variance_explained"])
-    noise = _as_array(spectrum.get("noise_alone") or [])
+    variance = 100 * _as_array(spectrum["variance_explained"])
+    noise = 100 * _as_array(spectrum.get("noise_alone") or [])
     p_values = _as_array(spectrum.get("p_value") or [])
-    fractions = is_fraction(variance)
-    scale = 100.0 if fractions else 1.0
     number = np.arange(1, len(variance) + 1)
     real = np.ones(len(variance), bool)
     real[: len(p_values)] = p_values < SIGNIFICANT
@@ -37,23 +34,17 @@ def plot_spectrum(spectrum: Mapping[str, Sequence[float | None]]) -> Figure:
         figure, axes = new_figure(height=2.7)
         axis: Axes = axes[0, 0]
         colours = [BLUE if known else "#c3cbd3" for known in real]
-        axis.bar(number, scale * variance, width=0.66, color=colours, zorder=2)
+        axis.bar(number, variance, width=0.66, color=colours, zorder=2)
         if len(noise):
-            _draw_noise_marks(axis, number[: len(noise)], scale * noise)
-        _annotate_p_values(axis, number, scale * variance, p_values)
+            _draw_noise_marks(axis, number[: len(noise)], noise)
+        _annotate_p_values(axis, number, variance, p_values)
         axis.set_xlabel("component (number)")
-        axis.set_ylabel("variance explained (%)" if fractions else "variance explained (a.u.)")
+        axis.set_ylabel("variance (% of the map's power)")
         axis.set_xticks(number if len(number) <= 24 else number[::5])
         axis.margins(y=0.16)
         if len(noise):
             axis.legend(loc="upper right")
     return figure
-
-
-def is_fraction(variance: np.ndarray) -> bool:
-    """Tell whether variances are parts of a whole (and so can be shown in per cent)."""
-    finite = variance[np.isfinite(variance)]
-    return bool(len(finite) and finite.min() >= 0 and finite.sum() <= 1.0 + 1e-6)
 
 
 def format_p_value(p_value: float) -> str:

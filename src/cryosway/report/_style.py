@@ -88,7 +88,7 @@ def new_figure(
     height : float
         Inches per row.
     tight : bool
-        Whether axes may nearly touch, as for grids of pictures.
+        Whether axes may nearly touch, as for grids of pictures of one shape.
     **options
         Passed on to `matplotlib.figure.Figure.subplots`.
 
@@ -100,7 +100,7 @@ def new_figure(
     figure = PageFigure(figsize=(PAGE_WIDTH_INCHES, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     if tight:
-        figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.05, wspace=0.0, hspace=0.0)
+        figure.set_layout_engine("compressed", w_pad=0.015, h_pad=0.05, wspace=0.0, hspace=0.0)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
 
@@ -111,6 +111,20 @@ def figure_png(figure: Figure) -> bytes:
     with figure_style():
         figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def show_picture(data: bytes) -> Figure:
+    """Give an encoded picture as a figure of its own size."""
+    from matplotlib.image import imread
+
+    pixels = imread(io.BytesIO(data), format="png")
+    height, width = pixels.shape[:2]
+    figure = PageFigure(figsize=(width / DOTS_PER_INCH, height / DOTS_PER_INCH))
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.imshow(pixels, interpolation="none")
+    axis.set_axis_off()
+    return figure
 
 
 def state_colours(count: int) -> list[tuple[float, float, float]]:

@@ -1,4 +1,4 @@
-"""The validation of a job in its report, and pictures of it."""
+"""The validation of a job, and the audit of its atomic model, in its report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import read_job_info, read_json
+from cryosway.engine import read_job_info
+from cryosway.jobs import find_validations, is_validation, open_job
 from cryosway.report._contents import Contents, Stage
 from cryosway.report._html import section
 from cryosway.report._page_data import show_supplement
 from cryosway.report._pictures import Pictures
 from cryosway.report._style import BLUE, QUIET, figure_style, new_figure
-
-SUMMARY_NAME = "validation.json"
 
 
 def make_validation_section(contents: Contents, pictures: Pictures, given: Path | None) -> str:
@@ -36,27 +35,25 @@ def make_validation_section(contents: Contents, pictures: Pictures, given: Path 
     CryoswayError
         When the folder that is given is no validation of this job.
     """
-    folder = find_validation(contents) if given is None else given
-    if folder is None:
+    job = open_job(contents.root)
+    found = find_validations(job) if given is None else [given]
+    if not found:
         return ""
-    if given is not None and not _is_of(folder, contents):
-        message = f"{given} is no validation of {contents.root}: give the --out of its validate"
+    folder = found[-1]
+    if not is_validation(folder, job):
+        message = f"{folder} is no validation of {contents.root}: give the --out of its validate"
         raise CryoswayError(message)
     stage = Stage("validation", folder, read_job_info(folder))
     return section("validation", "Validation", show_supplement(stage, pictures))
 
 
-def find_validation(contents: Contents) -> Path | None:
-    """Find the latest finished validation of a job among the folders beside it."""
-    beside = contents.root.resolve().parent.glob(f"*/{SUMMARY_NAME}")
-    found = [path.parent for path in beside if _is_of(path.parent, contents)]
-    return max(found, key=lambda path: str(read_job_info(path)["updated"]), default=None)
-
-
-def _is_of(folder: Path, contents: Contents) -> bool:
-    if not (folder / SUMMARY_NAME).exists() or not (folder / "supplement.json").exists():
-        return False
-    return Path(read_json(folder / SUMMARY_NAME)["job"]) == contents.main.path.resolve()
+def make_audit_section(contents: Contents, pictures: Pictures) -> str:
+    """Show the latest audit of an atomic model, unless it is a step with a section of its own."""
+    found = contents.audit
+    if found is None or found.path in [stage.path.resolve() for stage in contents.stages]:
+        return ""
+    title = str(found.supplement.get("title", "Audit"))
+    return section("audit", title, show_supplement(found, pictures))
 
 
 def plot_losses(curves: Mapping[str, ArrayLike]) -> Figure:

@@ -1,21 +1,27 @@
 """The answer in plain sentences, before any picture."""
 
+from pathlib import Path
+
 import numpy as np
 
+from cryosway.jobs import open_job, read_verdict
 from cryosway.report._contents import Contents, MapFile
-from cryosway.report._spectrum import SIGNIFICANT, format_p_value
+from cryosway.report._spectrum import format_p_value
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MOTION_SENTENCES = 4
 
 
-def write_verdict(contents: Contents) -> list[str]:
+def write_verdict(contents: Contents, validation: Path | None = None) -> list[str]:
     """Say what was found: heterogeneity, its directions, the resolution, the states.
 
     Parameters
     ----------
     contents : Contents
         What the folder holds.
+    validation : Path, optional
+        Folder of its validation, whose verdict goes before the job's own; by default the latest
+        that lies beside it.
 
     Returns
     -------
@@ -24,7 +30,7 @@ def write_verdict(contents: Contents) -> list[str]:
     """
     sentences = [
         *_say_status(contents),
-        *_say_heterogeneity(contents),
+        *_say_heterogeneity(contents, validation),
         *_say_structural(contents),
         *_say_docking(contents),
         *_say_motions(contents),
@@ -57,36 +63,43 @@ def _say_status(contents: Contents) -> list[str]:
     return [f"This job is not finished (its status is {status}); what follows is incomplete."]
 
 
-def _say_heterogeneity(contents: Contents) -> list[str]:
-    verdict = contents.main.info.get("heterogeneity") or contents.info.get("heterogeneity")
-    if not verdict:
-        return []
-    directions = verdict.get("directions") or []
-    real = [one for one in directions if (one.get("p_value") or 0.0) < SIGNIFICANT]
-    if verdict.get("verdict") == "homogeneous":
-        tested = [one["p_value"] for one in directions if one.get("p_value") is not None]
+def _say_heterogeneity(contents: Contents, validation: Path | None) -> list[str]:
+    found = read_verdict(open_job(contents.root), validation)
+    by = f", by the validation in {found.validation.name}" if found.validation else ""
+    said = [_say_direction(number, one) for number, one in enumerate(found.directions, start=1)]
+    if found.homogeneous:
+        tested = [one["p_value"] for one in found.directions if one.get("p_value") is not None]
         closest = f" (the closest has {format_p_value(min(tested))})" if tested else ""
         text = "No heterogeneity was found: no direction of change stands out from what noise alone"
-        return [f"{text} would give{closest}."]
+        return [f"{text} would give{closest}{by}."]
+    if found.word == "undecided":
+        text = "It is undecided whether the particles are heterogeneous: the first direction is far"
+        few = "above noise, but the homogeneous copies are too few to tell"
+        return [f"{text} {few}{by}; give cryosway validate more --nulls.", *said[:1]]
+    if not found.word:
+        return []
     first = (
-        f"The particles are heterogeneous: {spell_count(len(real), 'direction')} of structural "
-        f"change {'stands' if len(real) == 1 else 'stand'} out from noise."
+        f"The particles are heterogeneous: {spell_count(found.real, 'direction')} of structural "
+        f"change {'stands' if found.real == 1 else 'stand'} out from noise{by}."
     )
-    return [first, *(_say_direction(number, one) for number, one in enumerate(real[:3], start=1))]
+    return [first, *said[: min(found.real, 3)]]
 
 
 def _say_direction(number: int, direction: dict[str, float | None]) -> str:
     variance, noise = direction.get("variance_explained"), direction.get("noise_alone")
     p_value = direction.get("p_value")
     text = f"Direction {number}"
-    if variance is not None and variance <= 1.0:
-        text += f" explains {100 * variance:.3g} % of the variance"
-        text += "" if noise is None else f", where noise alone would explain {100 * noise:.2g} %"
-    elif variance is not None and noise:
-        text += f" holds {variance / noise:.2g} times the variance that noise alone would give"
+    if variance is not None:
+        text += f" holds {_format_share(variance)} of the map's power"
+        text += "" if noise is None else f", where noise alone would give {_format_share(noise)}"
     else:
         text += " is significant"
     return text + (f" ({format_p_value(p_value)})." if p_value is not None else ".")
+
+
+def _format_share(share: float) -> str:
+    """Write a share in per cent: ``0.33 %``, ``31 %``, ``1,200 %``."""
+    return f"{float(f'{100 * share:.2g}'):,g} %"
 
 
 def _say_structural(contents: Contents) -> list[str]:

@@ -60,6 +60,8 @@ def local_resolution(
             at = centres[i - 1] + np.clip(fraction, 0, 1) * (centre - centres[i - 1])
             result[ends] = box * pixel_size / at[ends]
         alive &= ~ends
+        if not alive.any():
+            break
         previous = local
     result[alive] = 2 * pixel_size
     return _refine(result, step, box)

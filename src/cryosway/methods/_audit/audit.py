@@ -108,8 +108,9 @@ def audit(
     inputs = {"structural": fingerprint_file(structural.path / "model.safetensors")}
     place = select_device(device)
     with JobFolder.start(
-        out, "audit", chosen, inputs, resume=resume, overwrite=overwrite
-    ) as folder:
+        out, "audit", chosen, inputs, sources={"job": structural.path},
+        resume=resume, overwrite=overwrite,
+    ) as folder:  # fmt: skip
         if not folder.already_finished:
             Audit(folder, structural, chosen, place).run()
     return open_job(out)

@@ -77,8 +77,9 @@ def compare(
         for name, job in zip(matched.names, opened, strict=True)
     }
     with JobFolder.start(
-        out, "compare", settings, inputs, resume=resume, overwrite=overwrite
-    ) as folder:
+        out, "compare", settings, inputs, sources={"jobs": [job.path for job in opened]},
+        resume=resume, overwrite=overwrite,
+    ) as folder:  # fmt: skip
         if not folder.already_finished:
             _fill(folder, matched, settings)
     if not folder.already_finished:
@@ -227,7 +228,7 @@ def _write_page(
     captions = [text]
     if maps is not None:
         by_name = dict(zip(matched.names, maps.maps, strict=True))
-        drawn["matched_maps"] = plot_matched_maps(by_name)
+        drawn["matched_maps"] = plot_matched_maps(by_name, maps.pixel_size)
         captions.append(
             "Slices of maps of the same particles, where those of the first job differ most; a row "
             "for each job."

@@ -75,8 +75,9 @@ def density(
             inputs[name] = fingerprint_file(given)
     place = select_device(device)
     with JobFolder.start(
-        out, "density", chosen, inputs, resume=resume, overwrite=overwrite
-    ) as folder:
+        out, "density", chosen, inputs, sources={"job": structural.path},
+        resume=resume, overwrite=overwrite,
+    ) as folder:  # fmt: skip
         if not folder.already_finished:
             _run(folder, DensityData.open(structural), chosen, place)
     return open_job(out)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cryosway.engine import read_json
 from cryosway.jobs import Job
 from cryosway.methods._density.data import DensityData
+from cryosway.methods._neural.poses import FOLLOWED_POSES
 from cryosway.methods._structural.halves import Fitted, open_halves
 from cryosway.methods._structural.model import StructuralModel
 from cryosway.methods._structural.occupancy import find_columns
@@ -93,26 +95,38 @@ class HalfMotions:
         Of half-sets 1 and 2.
     are_apart
         Whether each is of a model that has not seen the other half-set.
+    share_poses
+        Whether both stand on poses that were refined with the images of both.
     """
 
     of_half: tuple[Motions, Motions]
     are_apart: bool
+    share_poses: bool = False
 
     @classmethod
     def open(cls, data: DensityData) -> "HalfMotions":
         """Read the half-set models of a job, or its own model where it has none."""
         job, count = data.structural, len(data.data)
+        share = _has_refined_poses(job)
         halves = open_halves(Fitted(job, data.data, data.model))
         if not halves:
             common = Motions.of(job, data.model, np.arange(count), count)
-            return cls((common, common), are_apart=False)
+            return cls((common, common), are_apart=False, share_poses=share)
         first, second = (Motions.of(half.job, half.model, half.rows, count) for half in halves)
-        return cls((first, second), are_apart=True)
+        return cls((first, second), are_apart=True, share_poses=share)
 
     @property
     def missing(self) -> list[str]:
         """Names of the groups of beads that may be missing, of either."""
         return sorted({name for motions in self.of_half for name in motions.missing})
+
+
+def _has_refined_poses(job: Job) -> bool:
+    """Whether a structural job's poses were refined by it, or by the linear job it started from."""
+    path = job.path / "decisions.json"
+    decided = read_json(path) if path.exists() else []
+    refined = job.info.get("config", {}).get("refine_poses", False)
+    return bool(refined or any(entry["what"] == FOLLOWED_POSES for entry in decided))
 
 
 @final

@@ -69,17 +69,22 @@ class MovedResult:
     region_is: str
 
 
-def _describe_sets(*, apart: bool) -> tuple[str, str]:
+def describe_sets(motions: HalfMotions) -> tuple[str, str]:
     """Say what the half-sets have in common: in short, and in a sentence."""
-    if apart:
-        return "maps and motions apart", (
-            "each half-map is made from its own images, moved as a model says that has seen no "
-            "others: their FSC tests maps and motions"
+    if not motions.are_apart:
+        return "maps apart, motions in common", (
+            "each half-map is made from its own images, but the motions are those of one model, "
+            "which has seen both half-sets (the job has no half-set models): their FSC tests the "
+            "maps, not the motions"
         )
-    return "maps apart, motions in common", (
-        "each half-map is made from its own images, but the motions are those of one model, which "
-        "has seen both half-sets (the job has no half-set models): their FSC tests the maps, not "
-        "the motions"
+    moved = "each half-map is made from its own images, moved as a model says that was fitted to "
+    if motions.share_poses:
+        return "maps and motions apart, poses in common", (
+            f"{moved}these alone; but both stand on poses that were refined with all images: their "
+            "FSC tests maps and motions as far as these poses are right"
+        )
+    return "maps and motions apart", (
+        f"{moved}these alone, in the poses given: their FSC tests maps and motions"
     )
 
 
@@ -110,6 +115,7 @@ def write_moved(job: JobFolder, data: DensityData, result: MovedResult) -> None:
             "by": "deformed",
             "state": result.state.label,
             "motions_of_half_sets": result.motions.are_apart,
+            "poses_of_all": result.motions.share_poses,
             **gain,
         },
     )
@@ -168,7 +174,7 @@ def _describe_gain(
 
 
 def _tell(job: JobFolder, result: MovedResult, gain: Mapping[str, Any]) -> None:
-    job.decide("half-sets", *_describe_sets(apart=result.motions.are_apart))
+    job.decide("half-sets", *describe_sets(result.motions))
     if result.motions.missing:
         job.decide(
             "parts that may be missing", result.motions.missing,
@@ -218,7 +224,7 @@ def _write_supplement(
         f"Every particle was moved to {result.state.label} along the model's motion before it was "
         "averaged. The map's density is free, but the motion is the model's: what it moves wrongly "
         "is blurred, as it is in the map of the particles as they are. Half-sets: "
-        f"{_describe_sets(apart=result.motions.are_apart)[1]}."
+        f"{describe_sets(result.motions)[1]}."
     )
     region = f"The moving region is {result.region_is}"
     if result.region is not None:

@@ -15,13 +15,13 @@ from cryosway.methods._dock.bodies import RigidBody
 from cryosway.methods._dock.check import model_points
 from cryosway.methods._dock.correlation import ModelPoints
 from cryosway.methods._dock.explained import explain
+from cryosway.methods._dock.given import read_given
 from cryosway.methods._dock.map import DockingMap
 from cryosway.methods._dock.results import DockingResult, write_docking
 from cryosway.methods._dock.search import SearchPlan
 from cryosway.methods._options import DockOptions
 from cryosway.methods._protein.confidence import keep_placed, read_restraints
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import read_structure
 from cryosway.validate import make_solvent_mask
 
 
@@ -111,6 +111,12 @@ def _count_copies(models: list[Path], options: DockOptions) -> dict[Path, int | 
         )
         raise CryoswayError(msg)
     copies = options.copies if len(options.copies) > 1 else options.copies * len(models)
+    if options.models == "all" and (len(models) > 1 or copies != (1,)):
+        msg = (
+            "protein dock: models=all is of one file and one copy of it; write the assembly as "
+            "chains of one model, or dock it by itself"
+        )
+        raise CryoswayError(msg)
     counts: dict[Path, int | None] = {}
     for path, count in zip(models, copies, strict=True):
         before = counts.get(path, 0)
@@ -155,7 +161,8 @@ def _make_body(
     model: Path, copies: int | None, target: DockingMap, path: Path, options: DockOptions
 ) -> RigidBody:
     restraints = read_restraints(model, options.confidence)
-    atoms = keep_placed(read_structure(model, chains=options.chains or None), restraints, model)
+    given = read_given(model, options.models, chains=options.chains or None)
+    atoms = keep_placed(given, restraints, model)
     points, few = model_points(atoms)
     _require_room(points, target, model, path)
     plan = SearchPlan.of(points, target.pixel_size, options.resolution)

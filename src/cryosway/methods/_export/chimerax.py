@@ -15,16 +15,16 @@ from cryosway.methods._options import ExportOptions
 from cryosway.methods._structural.bead_ensemble import BeadEnsemble, is_structural
 from cryosway.report import Contents, choose_report_threshold, gather_contents, write_session
 
-_SHOWN = ("mean", "cluster", "path")
+_SHOWN = ("mean", "state", "cluster", "path")
 _POINTS = 7  # maps along a direction, where landscape has made none
 
 
 def write_chimerax(folder: Path, job: Job, options: ExportOptions) -> None:
     """Write ``session.cxc``, and the maps and models that it opens to ``volumes/``, ``models/``.
 
-    Consensus, maps at cluster centres, and those along the principal directions, each of these a
-    series with a slider; atomic models as a morph. Of a job with latents that has no landscape
-    yet, maps along the first direction are made here, and models where the job has them.
+    Consensus, maps of states and at cluster centres, and those along the principal directions, each
+    of these a series with a slider; atomic models as a morph. Of a job with latents that has no
+    landscape yet, maps along the first direction are made here, and models where the job has them.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def write_chimerax(folder: Path, job: Job, options: ExportOptions) -> None:
     if walks:
         _walk(folder, job)
     _add_models(folder, job.main)
-    _write_script(folder, job)
+    write_scripts(folder, job)
 
 
 def _add_models(folder: Path, job: Job) -> None:
@@ -99,11 +99,21 @@ def _walk(folder: Path, job: Job) -> None:
             progress.advance()
 
 
-def _write_script(folder: Path, job: Job) -> None:
-    """Write the script of a folder with maps, at one level within the mask of their job."""
+def write_scripts(folder: Path, job: Job) -> None:
+    """Write the scripts of a folder with maps of a job, at the contour level of its report.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``volumes/``.
+    job : Job
+        That the maps are of.
+    """
     whole = gather_contents(job.main.path)
     main = replace(whole.main, path=folder)
     contents = Contents(folder, job.info, main, [main])
-    level = choose_report_threshold(contents, masked_by=whole)
+    level = choose_report_threshold(whole)
+    if level is None:
+        level = choose_report_threshold(contents, masked_by=whole)
     assert level is not None  # there is a map
     write_session(contents, level)

@@ -13,6 +13,7 @@ from cryosway.engine import explain_os_errors
 from cryosway.jobs import Job, open_job
 from cryosway.methods._cryodrgn.export import write_cryodrgn
 from cryosway.methods._export.chimerax import write_chimerax
+from cryosway.methods._export.originals import read_original
 from cryosway.methods._job_files import PARTICLES_NAME
 from cryosway.methods._motions.intervals import find_inside
 from cryosway.methods._options import ExportOptions
@@ -28,9 +29,10 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     ``poses.pkl``, ``ctf.pkl``, the latents ``z.pkl`` (means, then log variances), ``ind.pkl``
     (rows in the input) and ``commands.txt``; also ``config.yaml`` and ``weights.pkl``, which
     ``cryodrgn analyze`` and ``eval_vol`` read, where the decoder is one that cryoDRGN can hold.
-    Images stay where they are. For ChimeraX, ``session.cxc`` with copies of the job's maps: those
-    of clusters, and those along each direction as a series; of jobs with atomic models these, as
-    a morph.
+    Images stay where they are. RELION and cryoSPARC get every column of the file that the job was
+    made from, in the poses of the job. For ChimeraX, ``session.cxc`` with copies of the job's
+    maps: those of clusters, and those along each direction as a series; of jobs with atomic models
+    these, as a morph.
 
     Parameters
     ----------
@@ -72,8 +74,7 @@ def export(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
         elif settings.to == "cryodrgn":
             write_cryodrgn(folder, chosen.job, chosen.particles, chosen.rows)
         else:
-            name = "particles.star" if settings.to == "relion" else "particles.cs"
-            chosen.particles.write(folder / name, absolute_paths=True)
+            chosen.write(folder, settings.to, given=settings.particles is not None)
     return folder
 
 
@@ -126,6 +127,24 @@ class Selection:
             )
             raise CryoswayError(message)
         return cls(main, particles[wanted], rows)
+
+    def write(self, folder: Path, to: str, *, given: bool) -> None:
+        """Write the particles for RELION or cryoSPARC, with every column of the user's own file.
+
+        Parameters
+        ----------
+        folder
+            Gets ``particles.star`` or ``particles.cs``.
+        to
+            relion or cryosparc.
+        given
+            Whether they were read from a file that the user named, and not from the job.
+        """
+        particles = self.particles
+        if not given and (original := read_original(self.job, to)) is not None:
+            particles = original[self.rows]
+        name = "particles.star" if to == "relion" else "particles.cs"
+        particles.write(folder / name, absolute_paths=None)
 
 
 def _read(path: Path, images_dir: Path | None) -> Particles:

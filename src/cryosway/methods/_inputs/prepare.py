@@ -16,6 +16,8 @@ from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import JobFolder, count_cpus, write_table
 from cryosway.jobs import Job, open_job
 from cryosway.methods._inputs.prepare_plan import PreparationPlan, make_plan, shifts_in_pixels
+from cryosway.methods._options import PrepareOptions
+from cryosway.methods._shared_choices import locate_particles
 from cryosway.optics import matrix_to_relion_euler
 from cryosway.particles import (
     Particles,
@@ -110,7 +112,10 @@ def prepare(
     }
     inputs = {"particles": particles.fingerprint()}
     _check(particles, config)
-    with JobFolder.start(out, "prepare", config, inputs, resume=resume, overwrite=overwrite) as job:
+    with JobFolder.start(
+        out, "prepare", PrepareOptions.check("prepare", config), inputs,
+        sources=locate_particles(particles), resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
             with job.stage("plan"):
                 plan = make_plan(job, particles, config)

@@ -9,7 +9,7 @@ from cryosway.engine import Options
 from cryosway.methods._options import SEED
 
 PARTICLES: Any = Field(
-    None, description="file that the job was made from, instead of the particles.star in it"
+    None, description="file that the job was made from; default: where job.json says that it is"
 )
 IMAGES_DIR: Any = Field(None, description="folder of the image stacks, or one stack")
 
@@ -29,6 +29,13 @@ class LandscapeOptions(Options):
         None, description="also compare so many volumes over the landscape voxel by voxel, and "
         "place every particle among them; some hundred are enough"
     )  # fmt: skip
+    volume_clusters: int | None = Field(
+        None, description="number of clusters of these volumes, each with a map of its most "
+        "typical one; default: the number, up to 10, that parts them best"
+    )  # fmt: skip
+    volume_linkage: Literal["average", "ward", "complete"] = Field(
+        "average", description="how the distance of two clusters of volumes is measured"
+    )
     seed: int = SEED
 
 
@@ -73,7 +80,10 @@ class StatesOptions(Options):
         None, ge=1, le=6, description="leading principal directions in which states are looked "
         "for; default: those that stand out from noise, 4 at most"
     )  # fmt: skip
-    most_states: int = Field(16, ge=1, description="most components of the mixture")
+    most_states: int | None = Field(
+        None, ge=1, description="most components of the mixture; default: 16, and 1 where the "
+        "particles were found homogeneous and no --coordinates are given"
+    )  # fmt: skip
     choose: Literal["bic", "held-out"] = Field(
         "bic", description="what chooses their number: Schwarz's criterion, or the likelihood of "
         "one half-set under the other's mixture"

@@ -1,5 +1,6 @@
 """`path`: maps along a way through a landscape, from one place to another."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,25 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cryosway._errors import CryoswayError
-from cryosway.engine import FolderLock, explain_os_errors, read_json, write_json
+from cryosway._errors import CryoswayError, CryoswayWarning
+from cryosway.engine import FolderLock, explain_os_errors, write_json
 from cryosway.jobs import Job, open_job
 from cryosway.landscape import (
     MapRequest,
     PrincipalAxes,
     count_support,
     fill_other_coordinates,
+    find_sparse,
     fit_principal_axes,
     read_cluster_centres,
     read_latents,
+    read_state_centres,
     route_by_energy,
     route_by_graph,
     route_straight,
     trace_direction,
     write_maps,
 )
+from cryosway.methods._export.chimerax import write_scripts
 from cryosway.methods._landscape.options import PathOptions
-from cryosway.methods._landscape.populations import measure_plane
+from cryosway.methods._landscape.populations import measure_density
 
 FloatArray = npt.NDArray[np.floating]
 Place = str | npt.ArrayLike
@@ -47,8 +51,8 @@ def write_path(
     job : Job or path
         With latents.
     out : path
-        Folder for ``path.txt`` (a latent per line), ``path.json`` (what is known of each point) and
-        ``volumes/``, made if need be.
+        Folder for ``path.txt`` (a latent per line), ``path.json`` (what is known of each point),
+        ``volumes/`` and scripts of ChimeraX that show and record their morph; made if need be.
     start, end : str or array_like
         ``state:2``, ``cluster:3``, ``particle:17`` (a row of ``particles.parquet``, from 0), or a
         latent: K numbers, as text with commas between them.
@@ -61,6 +65,11 @@ def write_path(
     -------
     Path
         The folder.
+
+    Warns
+    -----
+    CryoswayWarning
+        Where points have next to no particles behind them.
 
     Raises
     ------
@@ -95,7 +104,24 @@ def write_path(
             write_json(folder / "path.json", _describe(settings, given, path, requests))
             if settings.maps:
                 write_maps(main, folder, requests, kinds=("path",))
+                write_scripts(folder, main)
+    _warn_of_gaps([one.support for one in requests])
     return folder
+
+
+def _warn_of_gaps(support: Sequence[float]) -> None:
+    """Tell in one sentence where the maps show what nobody has seen."""
+    sparse = find_sparse(support)
+    if not sparse.any():
+        return
+    count, lowest = int(sparse.sum()), int(np.argmin(support))
+    has, them = ("has", "it") if count == 1 else ("have", "them")
+    message = (
+        f"{count} of the {len(support)} points of this path {has} next to no particles behind "
+        f"{them} (point {lowest + 1}: {support[lowest]:.1f}; the best has {max(support):.0f}): "
+        "a map there shows what the model makes of a gap, not a structure that was seen"
+    )
+    warnings.warn(message, CryoswayWarning, stacklevel=3)
 
 
 def find_place(job: Job, place: Place) -> FloatArray:
@@ -131,14 +157,7 @@ def _find_cluster(job: Job, number: int) -> FloatArray:
 
 
 def _find_state(job: Job, number: int) -> FloatArray:
-    path = job.path / "states.json"
-    if not path.exists():
-        message = f"{job.path} has no states; run cryosway states {job.path} first"
-        raise CryoswayError(message)
-    found = read_json(path)
-    axes = PrincipalAxes(**{name: np.asarray(value) for name, value in found["axes"].items()})
-    centres = {one["state"]: axes.lift(np.asarray(one["centre"])) for one in found["states"]}
-    return _pick(job, "state", number, centres)
+    return _pick(job, "state", number, read_state_centres(job))
 
 
 def _pick(job: Job, kind: str, number: int, centres: dict[int, Any]) -> FloatArray:
@@ -168,7 +187,7 @@ def _trace(
     if options.by == "graph":
         return route_straight(route_by_graph(coordinates, anchors), count), unknown
     if options.by == "energy" and coordinates.shape[1] > 1:
-        density = measure_plane(job, axes)
+        density = measure_density(job, axes, (0, 1), write=False)
         grid = (density.axes[0], density.axes[1])
         way, energies = route_by_energy(grid, density.free_energy()[0], anchors[:, :2])
         both = route_straight(np.column_stack([way, energies]), count)
@@ -181,18 +200,23 @@ def _request(
 ) -> MapRequest:
     latent = axes.lift(point)
     support = count_support(latent, job.latents, job.latent_sd, axes.scale)
-    extra = {"point": number, "free_energy": None if energy is None else round(energy, 3)}
+    extra = {
+        "point": number,
+        "support": round(support, 1),
+        "free_energy": None if energy is None else round(energy, 3),
+    }
     return MapRequest(f"path_{number:03d}", "path", f"point {number}", latent, support, extra)
 
 
 def _describe(
     options: PathOptions, given: Sequence[Place], path: FloatArray, requests: list[MapRequest]
 ) -> dict[str, Any]:
+    sparse = find_sparse([one.support for one in requests])
     return {
         "by": options.by,
         "given": [one if isinstance(one, str) else np.asarray(one) for one in given],
         "points": [
-            {"z": one.latent, "coordinates": point, "support": round(one.support, 1), **one.extra}
-            for one, point in zip(requests, path, strict=True)
+            {"z": one.latent, "coordinates": point, "sparse": bool(gap), **one.extra}
+            for one, point, gap in zip(requests, path, sparse, strict=True)
         ],
     }

@@ -1,6 +1,7 @@
 """What the images of a job say of its latents: likelihoods, and how views are spread."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from cryosway.landscape import (
     LatentEvidence,
     PrincipalAxes,
     deconvolve,
+    keep_stage,
     weigh_evidence,
 )
 from cryosway.report import map_view_density
@@ -20,11 +22,11 @@ FloatArray = npt.NDArray[np.floating]
 RAREST_VIEW = 0.1
 """Views rarer than this part of an even spread count as if they were this common."""
 _BLOCK = 65_536
-_CLASSES_IN_PLANE = 6
+_CLASSES, _CLASSES_IN_PLANE = 16, 6
 
 
 def read_evidence(
-    job: Job, axes: PrincipalAxes, directions: tuple[int, ...], classes: int = 16
+    job: Job, axes: PrincipalAxes, directions: tuple[int, ...], classes: int = _CLASSES
 ) -> LatentEvidence:
     """Give the likelihood of each particle along some principal directions.
 
@@ -95,9 +97,46 @@ def _read_tensor(path: Path, name: str) -> FloatArray | None:
         return np.asarray(file.get_tensor(name), np.float64) if known else None
 
 
-def measure_plane(job: Job, axes: PrincipalAxes) -> LatentDensity:
-    """Estimate the density in the plane of the first two principal directions."""
-    return deconvolve(read_evidence(job, axes, (0, 1), _CLASSES_IN_PLANE))
+def measure_density(
+    job: Job, axes: PrincipalAxes, directions: tuple[int, ...], *, write: bool = True
+) -> LatentDensity:
+    """Estimate the density along one principal direction or in the plane of two.
+
+    Parameters
+    ----------
+    job : Job
+        With latents; the answer is kept in its ``checkpoints/``.
+    axes : PrincipalAxes
+        Of its latents.
+    directions : tuple of int
+        Numbers of principal directions, from 0.
+    write : bool
+        Whether the answer may be kept.
+
+    Returns
+    -------
+    LatentDensity
+    """
+    classes = _CLASSES_IN_PLANE if len(directions) > 1 else _CLASSES
+    evidence = read_evidence(job, axes, directions, classes)
+    places = [str(number + 1) for number in directions]
+
+    def make() -> dict[str, Any]:
+        found = deconvolve(evidence)
+        along = {f"axis{place}": axis for place, axis in zip(places, found.axes, strict=True)}
+        orders = np.array(sorted(found.orders.items()))
+        return {**along, "shares": found.shares, "draws": found.draws, "orders": orders,
+                "left_out": found.left_out}  # fmt: skip
+
+    label = f"density along {' and '.join(places)}"
+    kept = keep_stage(job.main.path, label, vars(evidence).values(), make, write=write)
+    return LatentDensity(
+        tuple(kept[f"axis{place}"] for place in places),
+        kept["shares"],
+        kept["draws"],
+        {int(order): float(weight) for order, weight in kept["orders"]},
+        int(kept["left_out"]),
+    )
 
 
 def weigh_views(table: pd.DataFrame) -> FloatArray | None:

@@ -25,12 +25,13 @@ Mask = npt.NDArray[np.bool_]
 def select(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     """Choose particles of a job, and write them for RELION or cryoSPARC.
 
-    Every column and the order of rows are those of the file that the particles came from: of the
-    job's ``particles.star``, or of the STAR or ``.cs`` file given as `particles`, whose ``uid`` and
-    fields are kept. Beside it are ``rows.txt`` (rows of the job's ``particles.parquet``, to be
-    given as `index` again), ``selection.json`` (what was asked, and how many that are),
-    ``particles.parquet`` (for each particle of the job whether it was selected, and why it is
-    suspicious), and where asked for the job ``maps``.
+    Every column and the order of rows are those of the file that the job was made from, before
+    `prepare`: job.json says where that is, and the job's poses are written into it. Where it is
+    gone, the job's ``particles.star`` serves. A STAR or ``.cs`` file given as `particles` is taken
+    instead, with its own poses. Beside it are ``rows.txt`` (rows of the job's
+    ``particles.parquet``, to be given as `index` again), ``selection.json`` (what was asked, and
+    how many that are), ``particles.parquet`` (for each particle of the job whether it was selected,
+    and why it is suspicious), and where asked for the job ``maps``.
 
     Parameters
     ----------
@@ -71,8 +72,7 @@ def select(job: Job | str | Path, out: str | Path, **options: Any) -> Path:
     selection = Selection.at(main, rows, settings.particles, settings.images_dir)
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        name = "particles.star" if settings.to == "relion" else "particles.cs"
-        selection.particles.write(folder / name, absolute_paths=settings.particles is None)
+        selection.write(folder, settings.to, given=settings.particles is not None)
         (folder / "rows.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
         write_json(folder / "selection.json", _describe(main, settings, found, rows, outlier))
         write_table(folder / "particles.parquet", _tabulate(table, rows, outlier))
@@ -189,7 +189,7 @@ def _tabulate(
 
 
 def _backproject(selection: Selection, folder: Path) -> None:
-    """Make the map and half-maps of the selected particles, in the half-sets of the job."""
+    """Make map, half-maps and local resolution of these particles, in the job's half-sets."""
     from cryosway.methods._backproject import backproject
 
     table = selection.job.particles.iloc[selection.rows]
@@ -199,4 +199,4 @@ def _backproject(selection: Selection, folder: Path) -> None:
         particles = Particles(replace(particles.records, half_sets=half))
     if "sign" in table:
         particles = particles.with_contrast(table["sign"].to_numpy(np.int8))
-    backproject(particles, folder, local_resolution=False)
+    backproject(particles, folder)

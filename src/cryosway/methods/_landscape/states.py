@@ -11,15 +11,15 @@ import numpy.typing as npt
 from cryosway._errors import CryoswayError
 from cryosway.engine import (
     FolderLock,
-    Progress,
     clear_leftovers,
     explain_os_errors,
     read_table,
+    show_stage,
     write_atomically,
     write_json,
     write_table,
 )
-from cryosway.jobs import Job, open_job
+from cryosway.jobs import Job, open_job, read_verdict
 from cryosway.landscape import (
     LatentEvidence,
     MapRequest,
@@ -31,10 +31,10 @@ from cryosway.landscape import (
     count_real_directions,
     count_support,
     cover_cells,
-    deconvolve,
     fit_principal_axes,
     flag_outliers,
     join_components,
+    keep_stage,
     measure_populations,
     note_decisions,
     read_latents,
@@ -42,13 +42,14 @@ from cryosway.landscape import (
     write_maps,
 )
 from cryosway.methods._landscape.options import StatesOptions
-from cryosway.methods._landscape.populations import measure_plane, read_evidence, weigh_views
+from cryosway.methods._landscape.populations import measure_density, read_evidence, weigh_views
 from cryosway.methods._motions.intervals import parse_interval
 from cryosway.report import figure_png, plot_free_energy, plot_state_populations
 
 FloatArray = npt.NDArray[np.floating]
 STATES_NAME = "states.json"
 MOST_COORDINATES = 4
+MOST_STATES = 16
 PROFILES = 3
 FIT_AT_MOST = 50_000
 """Beyond so many particles the mixture is fitted to, and its intervals are of, an even sample."""
@@ -96,17 +97,13 @@ def states(job: Job | str | Path, **options: Any) -> Job:
     read_latents(opened)
     with explain_os_errors(folder), FolderLock(folder):
         clear_leftovers(folder)
-        with Progress(4, "states") as progress:
-            view = _View.of(opened.main, settings)
-            progress.advance()
-            found = _find_states(view)
-            progress.advance()
-            summary = _summarise(view, found)
-            progress.advance()
+        view = _View.of(opened, settings)
+        found = _find_states(view)
+        summary = _summarise(view, found)
+        with show_stage("columns and pictures"):
             _write_columns(view, found)
             write_json(folder / STATES_NAME, summary)
             _write_figures(folder, summary)
-            progress.advance()
         if settings.maps:
             requests = list(_plan_maps(view, found))
             write_maps(opened.main, folder, requests, kinds=("state",))
@@ -130,7 +127,7 @@ class _View:
     size
         Number of leading directions in use.
     homogeneous
-        Whether the method found no differences between particles.
+        Whether no differences between particles were found, and the user does not ask to look.
     """
 
     job: Job
@@ -141,13 +138,13 @@ class _View:
 
     @classmethod
     def of(cls, job: Job, options: StatesOptions) -> "_View":
-        verdict = job.info.get("heterogeneity") or {}
-        axes = fit_principal_axes(job.latents, job.latent_sd)
+        verdict, main = read_verdict(job), job.main
+        axes = fit_principal_axes(main.latents, main.latent_sd)
         standing = max(1, int((axes.variance > 1).sum()))
-        real = count_real_directions(job, MOST_COORDINATES) if verdict else standing
-        wanted = options.coordinates or min(real, MOST_COORDINATES)
-        size = min(wanted, job.latents.shape[1])
-        return cls(job, options, axes, size, verdict.get("verdict") == "homogeneous")
+        real = count_real_directions(job, MOST_COORDINATES) if verdict.word else standing
+        size = min(options.coordinates or min(real, MOST_COORDINATES), main.latents.shape[1])
+        asked = options.coordinates is not None or options.most_states is not None
+        return cls(main, options, axes, size, verdict.homogeneous and not asked)
 
     @cached_property
     def coordinates(self) -> FloatArray:
@@ -215,9 +212,9 @@ class _States:
 def _find_states(view: _View) -> _States:
     options, evidence = view.options, view.evidence.take(view.sample)
     halves = view.second_half[view.sample]
-    most = 1 if view.homogeneous else options.most_states
+    most = 1 if view.homogeneous else options.most_states or MOST_STATES
     judged = halves if options.choose == "held-out" else None
-    mixture = choose_mixture(evidence, most, halves=judged, seed=options.seed)
+    mixture = _choose_mixture(view, evidence, most, judged)
     states = join_components(mixture, options.barrier)
     even = None
     if view.view_weights is not None:
@@ -237,6 +234,18 @@ def _find_states(view: _View) -> _States:
         np.array(parts) @ adding.T,
         mixture.assign(view.evidence) @ adding.T,
     )
+
+
+def _choose_mixture(
+    view: _View, evidence: LatentEvidence, most: int, halves: npt.NDArray[np.bool_] | None
+) -> Mixture:
+    """Choose the mixture, once for the same evidence and options."""
+    seed = view.options.seed
+    kept = keep_stage(
+        view.job.path, "mixture", (*vars(evidence).values(), most, halves, seed),
+        lambda: vars(choose_mixture(evidence, most, halves=halves, seed=seed)),
+    )  # fmt: skip
+    return Mixture(**{**kept, "log_likelihood": float(kept["log_likelihood"])})
 
 
 def _summarise(view: _View, found: _States) -> dict[str, Any]:
@@ -303,7 +312,7 @@ def _measure_interval(view: _View, text: str) -> dict[str, Any]:
     if name not in known:
         message = f"{text!r} is not along a principal direction; there are {', '.join(known)}"
         raise CryoswayError(message)
-    density = deconvolve(read_evidence(view.job, view.axes, (known.index(name),)))
+    density = measure_density(view.job, view.axes, (known.index(name),))
     share, least, most = density.population(
         cover_cells(density.axes[0], low, high), view.options.coverage
     )
@@ -312,7 +321,7 @@ def _measure_interval(view: _View, text: str) -> dict[str, Any]:
 
 
 def _draw_profile(view: _View, direction: int, coverage: float) -> dict[str, Any]:
-    density = deconvolve(read_evidence(view.job, view.axes, (direction,)))
+    density = measure_density(view.job, view.axes, (direction,))
     energy, low, high = density.free_energy(coverage)
     return {
         "direction": direction + 1,
@@ -325,7 +334,7 @@ def _draw_profile(view: _View, direction: int, coverage: float) -> dict[str, Any
 
 
 def _draw_plane(view: _View, coverage: float) -> dict[str, Any]:
-    density = measure_plane(view.job, view.axes)
+    density = measure_density(view.job, view.axes, (0, 1))
     energy, low, high = density.free_energy(coverage)
     return {
         "coordinates": density.axes,

@@ -42,7 +42,7 @@ from cryosway.optics import resize_volumes
 from cryosway.particles import Particles
 
 _SEARCHED = 10
-_UNJUDGED = 6  # components where no null test says how many, or memory is short
+_UNJUDGED = 6  # components where no null test tells how many, or memory is short
 _ACCUMULATOR_BYTES = 1.2e9
 
 
@@ -252,12 +252,18 @@ class LinearFit:
                 null = step
             found.append(relative_variances(null.basis).tolist())
             self.job.save_checkpoint("null", {"variances": np.array(found)})
-        return judge_heterogeneity(relative_variances(state.basis), found)
+        judged = judge_heterogeneity(relative_variances(state.basis), found)
+        if judged.verdict == "undecided":
+            self.job.log(
+                f"null test: undecided. The first direction is far above noise, but {count} "
+                "homogeneous copies are too few to tell; cryosway validate makes more (--nulls)"
+            )
+        return judged
 
     def _choose_components(self, judged: Heterogeneity | None, searched: int, radius: int) -> int:
         if self.options.components != "auto":
             return searched
-        if judged is None:
+        if judged is None or judged.verdict == "undecided":
             return min(searched, _UNJUDGED)
         count = min(judged.significant + 1, searched)
         reason = (

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from cryosway.engine import JobFolder
 from cryosway.inference import Consensus, GaussianPosterior, Heterogeneity, PoseErrors
+from cryosway.methods._consensus import write_local_resolution
 from cryosway.methods._fit_input import FitInput
 from cryosway.methods._job_files import write_curves
 from cryosway.methods._linear.model import LinearModel, save_posterior
@@ -69,6 +70,7 @@ def write_results(job: JobFolder, data: FitInput, result: LinearResult) -> None:
     save_posterior(job.path, posterior, data.half)
     model.save(job.path, data.pixel_size)
     index = data.write_consensus(job, result.consensus)
+    write_local_resolution(index, result.consensus)
     for k, component in enumerate(model.volumes[1:], start=1):
         scaled = component * float(np.sqrt(model.variances[k - 1]))
         index.write(f"component_{k}", scaled, "component", f"component {k}, one standard deviation")

@@ -1,6 +1,6 @@
 """`write_models`: all atoms at chosen latents of a structural job, as mmCIF."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
@@ -11,7 +11,12 @@ import numpy.typing as npt
 from cryosway._errors import CryoswayError
 from cryosway.engine import Progress, explain_os_errors, read_json, write_json
 from cryosway.jobs import Job, open_job
-from cryosway.landscape import fit_principal_axes, read_cluster_centres, trace_direction
+from cryosway.landscape import (
+    fit_principal_axes,
+    read_cluster_centres,
+    read_state_centres,
+    trace_direction,
+)
 from cryosway.methods._structural.bead_ensemble import BeadEnsemble
 from cryosway.protein import write_structure
 
@@ -28,6 +33,7 @@ def write_models(
     latents: Sequence[npt.ArrayLike] = (),
     particles: Iterable[int] = (),
     cluster_centres: bool = False,
+    states: bool = False,
     directions: Iterable[int] = (),
     path: bool = False,
     points: int = POINTS,
@@ -53,6 +59,8 @@ def write_models(
         Rows of ``particles.parquet`` (from 0) at whose latents models are wanted.
     cluster_centres : bool
         Whether to write models at the cluster centres of `landscape`.
+    states : bool
+        Whether to write models at the states of `states`.
     directions : iterable of int
         Principal directions of the latents, from 1, along which models are wanted, between the
         5th and the 95th percentile of the particles.
@@ -62,7 +70,7 @@ def write_models(
         Models along each direction, and along the path.
     files : str
         ``ensembles``: one file with models 1, 2, … for each direction, for the path, for all
-        clusters, latents and particles; ``single``: a file for each model.
+        clusters, states, latents and particles; ``single``: a file for each model.
 
     Returns
     -------
@@ -85,12 +93,14 @@ def write_models(
     chosen = [*_at_latents(opened, latents), *_at_particles(opened, particles)]
     wanted = [_join(opened, chosen, points)] if path else _group(chosen)
     if cluster_centres:
-        wanted.append(Series("clusters", "cluster", _at_clusters(opened)))
+        wanted.append(Series("clusters", "cluster", _at(read_cluster_centres(opened), "cluster")))
+    if states:
+        wanted.append(Series("states", "state", _at(read_state_centres(opened), "state")))
     wanted += [along_direction(opened, number, points) for number in directions]
     if not wanted:
         msg = (
             "nothing was asked for: give --latents, --latents-file, --particles, "
-            "--cluster-centres or --directions"
+            "--cluster-centres, --states or --directions"
         )
         raise CryoswayError(msg)
     return write_series(ensemble, folder, wanted, single=files == "single")
@@ -109,7 +119,10 @@ class State:
 @final
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Models that go into one file; `kind` is latent, particle, cluster, direction or path."""
+    """Models that go into one file.
+
+    `kind` is latent, particle, cluster, state, direction or path.
+    """
 
     name: str
     kind: str
@@ -202,10 +215,10 @@ def _at_particles(job: Job, particles: Iterable[int]) -> Iterator[State]:
         yield State(f"particle_{row:06d}", job.latents[row], {"particle": row})
 
 
-def _at_clusters(job: Job) -> list[State]:
+def _at(centres: Mapping[int, npt.NDArray[np.floating]], kind: str) -> list[State]:
     return [
-        State(f"cluster_{number:02d}", np.asarray(z, np.float64), {"cluster": number})
-        for number, z in read_cluster_centres(job).items()
+        State(f"{kind}_{number:02d}", np.asarray(z, np.float64), {kind: number})
+        for number, z in centres.items()
     ]
 
 

@@ -72,8 +72,9 @@ def motions(
     measures = make_measures(ensemble.coarse, settings.distance, settings.angle)
     set_threads(threads)
     with JobFolder.start(
-        out, "motions", settings, _fingerprint(opened), resume=resume, overwrite=overwrite
-    ) as folder:
+        out, "motions", settings, _fingerprint(opened), sources={"job": opened.path},
+        resume=resume, overwrite=overwrite,
+    ) as folder:  # fmt: skip
         if not folder.already_finished:
             with folder.stage("domains"):
                 sample = ensemble.sample(_SAMPLE, settings.seed)

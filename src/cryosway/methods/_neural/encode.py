@@ -27,6 +27,7 @@ from cryosway.methods._shared_choices import (
     as_particles,
     choose_contrast,
     fingerprint_file,
+    locate_particles,
 )
 from cryosway.methods._structural.bead_ensemble import is_structural
 from cryosway.methods._structural.encode import encode_structural
@@ -89,8 +90,9 @@ def encode(
         "model": fingerprint_file(trained.path / "model.safetensors"),
     }
     with JobFolder.start(
-        out, "encode", settings, inputs, resume=resume, overwrite=overwrite
-    ) as job:
+        out, "encode", settings, inputs, sources=locate_particles(found),
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
             if theirs is not None:
                 encode_cryodrgn(job, trained, found, theirs)

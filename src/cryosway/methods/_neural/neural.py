@@ -37,7 +37,12 @@ from cryosway.methods._neural.start import (
     start_from_linear,
 )
 from cryosway.methods._neural.step import NeuralStep
-from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_inputs
+from cryosway.methods._shared_choices import (
+    ParticlesLike,
+    as_particles,
+    fingerprint_inputs,
+    locate_particles,
+)
 from cryosway.particles import Particles
 
 
@@ -78,8 +83,9 @@ def fit_neural(
     with open_process_group(device) as group:
         place = Place(select_device(device) if group is None else group.device, threads, group)
         folder = JobFolder.start(
-            out, command, options, inputs, resume=resume, overwrite=overwrite, keep=("linear",)
-        )
+            out, command, options, inputs, sources=locate_particles(found),
+            resume=resume, overwrite=overwrite, keep=("linear",),
+        )  # fmt: skip
         with share_job(group, folder) as job:
             if job is None:
                 _follow(found, options, place)

@@ -11,6 +11,7 @@ from cryosway.jobs import Job
 from cryosway.optics import relion_euler_to_matrix, rotation_angle
 from cryosway.particles import Particles
 
+FOLLOWED_POSES = "poses of the network"
 _SAME_DEGREES, _SAME_ANGSTROM = 0.005, 0.005  # what files round off
 
 
@@ -47,7 +48,7 @@ def follow_poses(job: JobFolder, particles: Particles, linear: Job) -> Particles
             "trained on that job's: leave --linear out to train on those given"
         )
         warnings.warn(message, CryoswayWarning, stacklevel=2)
-    job.decide("poses of the network", f"as in {linear.path}", why)
+    job.decide(FOLLOWED_POSES, f"as in {linear.path}", why)
     return particles.with_poses(rotations, shifts)
 
 

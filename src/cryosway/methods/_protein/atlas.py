@@ -72,8 +72,9 @@ def atlas(
     paths = [Path(folders)] if isinstance(folders, str | Path) else [Path(f) for f in folders]
     inputs = {"folders": [str(path.resolve()) for path in paths]}
     with JobFolder.start(
-        out, "protein atlas", settings, inputs, resume=resume, overwrite=overwrite
-    ) as job:
+        out, "protein atlas", settings, inputs, sources={"folders": paths},
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
             _gather(job, paths, settings)
     return open_job(out)

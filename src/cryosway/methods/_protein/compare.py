@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cryosway.engine import explain_os_errors, write_json, write_table
 from cryosway.protein import AtomTable, Comparison, compare_structures, read_ensemble
-from cryosway.report import figure_png, plot_difference_matrix, plot_residue_differences
+from cryosway.report import plot_difference_matrix, plot_residue_differences, write_figure
 
 FloatArray = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def _write(found: Comparison, model: AtomTable, reference: AtomTable, out: Path)
         )
     else:
         picture = plot_difference_matrix(found.rmsd)
-    (out / "comparison.png").write_bytes(figure_png(picture))
+    write_figure(out / "comparison.png", picture)
 
 
 def _list_residues(found: Comparison, model: AtomTable, reference: AtomTable) -> pd.DataFrame:

@@ -1,22 +1,24 @@
 """`contacts`: which residues touch, from the attention of a language model."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import (
     JobFolder,
+    load_tensors,
     save_tensors,
     select_device,
-    write_atomically,
     write_json,
 )
 from cryosway.jobs import Job, open_job
 from cryosway.methods._protein.options import ContactsOptions
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import Checkpoint, open_checkpoint, read_sequences
+from cryosway.protein import Checkpoint, SequenceRecord, open_checkpoint, read_sequences
 from cryosway.protein.folding import choose_file_names
 from cryosway.protein.language import (
     ContactHead,
@@ -25,7 +27,9 @@ from cryosway.protein.language import (
     measure_precision,
     read_chain,
 )
-from cryosway.report import draw_contacts, figure_png
+from cryosway.report import draw_contacts, write_figure
+
+FloatArray = npt.NDArray[np.float64]
 
 _HEAD = "contact_head.safetensors"
 _STRUCTURES = (".cif", ".pdb", ".ent", ".mmcif")
@@ -89,9 +93,12 @@ def contacts(
         name: ",".join(map(fingerprint_file, paths)) for name, paths in files.items() if paths
     }
     with JobFolder.start(
-        out, "protein contacts", settings, inputs, resume=resume, overwrite=overwrite
-    ) as job:
+        out, "protein contacts", settings, inputs, sources={"sequences": [Path(sequences)]},
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
+            records, known = _read(sequences, settings)
+            _require_head(checkpoint, settings)
             model = LanguageModel(
                 checkpoint,
                 select_device(device),
@@ -99,15 +106,44 @@ def contacts(
                 threads=threads,
                 may_lack=("contact_head", "lm_head"),
             )
-            head = _find_head(job, checkpoint, model, settings)
-            head.save(job.path / _HEAD)
-            _predict_all(job, sequences, model, head, settings)
+            head = _find_head(job, model, settings)
+            _predict_all(job, model, head, records, known)
     return open_job(out)
 
 
-def _find_head(
-    job: JobFolder, checkpoint: Checkpoint, model: LanguageModel, options: ContactsOptions
-) -> ContactHead:
+def _read(
+    sequences: str | Path, options: ContactsOptions
+) -> tuple[list[SequenceRecord], list[FloatArray]]:
+    """Read sequences, and the distances (L, L) of the first ones' residues: before any weights."""
+    records = read_sequences(sequences, longest=options.longest)
+    if len(options.structure) > len(records):
+        message = f"{len(options.structure)} structures are given for {len(records)} sequences"
+        raise CryoswayError(message)
+    pairs = zip(options.structure, records, strict=False)
+    return records, [read_chain(path).spread_over(record.sequence) for path, record in pairs]
+
+
+def _require_head(checkpoint: Checkpoint, options: ContactsOptions) -> None:
+    if options.head or options.train_on or checkpoint.holds("contact_head"):
+        return
+    message = (
+        f"{checkpoint.folder} has no contact head; train one with --train-on FOLDER of "
+        "structures (twenty are enough), or give one with --head"
+    )
+    raise CryoswayError(message)
+
+
+def _find_head(job: JobFolder, model: LanguageModel, options: ContactsOptions) -> ContactHead:
+    """Find the head and keep it in the job, where a run that goes on finds it."""
+    path = job.path / _HEAD
+    if path.exists():
+        return ContactHead.load(path)
+    head = _make_head(job, model, options)
+    head.save(path)
+    return head
+
+
+def _make_head(job: JobFolder, model: LanguageModel, options: ContactsOptions) -> ContactHead:
     if options.head is not None:
         return ContactHead.load(options.head)
     if options.train_on is not None:
@@ -115,12 +151,6 @@ def _find_head(
         with job.stage(f"contact head from {len(paths)} structures"):
             chains = [read_chain(path) for path in paths]
             return fit_contact_head(model.network, chains, options.seed)
-    if not checkpoint.holds("contact_head"):
-        message = (
-            f"{checkpoint.folder} has no contact head; train one with --train-on FOLDER of "
-            "structures (twenty are enough), or give one with --head"
-        )
-        raise CryoswayError(message)
     return ContactHead.of(model.network)
 
 
@@ -138,39 +168,43 @@ def _list_structures(folder: Path) -> list[Path]:
 
 def _predict_all(
     job: JobFolder,
-    sequences: str | Path,
     model: LanguageModel,
     head: ContactHead,
-    options: ContactsOptions,
+    records: list[SequenceRecord],
+    known: list[FloatArray],
 ) -> None:
-    records = read_sequences(sequences, longest=options.longest)
-    if len(options.structure) > len(records):
-        message = f"{len(options.structure)} structures are given for {len(records)} sequences"
-        raise CryoswayError(message)
-    chains = [read_chain(path) for path in options.structure]
-    for folder in ("contacts", "figures"):
-        (job.path / folder).mkdir(exist_ok=True)
+    (job.path / "contacts").mkdir(exist_ok=True)
     found: list[dict[str, Any]] = []
     with job.stage("contacts"), job.progress(len(records), "sequences") as progress:
-        names = choose_file_names(records)
-        for number, (record, name) in enumerate(zip(records, names, strict=True)):
-            probabilities = head.predict(model.network, record.sequence)
-            tensors = {"probabilities": probabilities}
-            meta = {"name": record.name, "sequence": record.sequence}
-            save_tensors(job.path / "contacts" / f"{name}.safetensors", tensors, meta)
-            known = None
-            entry: dict[str, Any] = {"name": record.name, "file": f"contacts/{name}.safetensors"}
-            if number < len(chains):
-                known = chains[number].spread_over(record.sequence)
-                entry["precision"] = measure_precision(probabilities, known)
-            found.append(entry)
-            note = _describe(entry)
-            figure = draw_contacts(record.name, probabilities, known, note)
-            with write_atomically(job.path / "figures" / f"{name}.png") as path:
-                path.write_bytes(figure_png(figure))
+        for record, name, distances in zip_longest(records, choose_file_names(records), known):
+            found.append(_predict(job, model, head, record, name, distances))
             progress.advance()
     write_json(job.path / "contacts.json", found)
     _sum_up(job, found)
+
+
+def _predict(
+    job: JobFolder,
+    model: LanguageModel,
+    head: ContactHead,
+    record: SequenceRecord,
+    name: str,
+    distances: FloatArray | None,
+) -> dict[str, Any]:
+    """Predict the contacts of a record, unless an earlier run has; compare and draw them."""
+    entry: dict[str, Any] = {"name": record.name, "file": f"contacts/{name}.safetensors"}
+    if not (job.path / entry["file"]).exists():
+        tensors = {"probabilities": head.predict(model.network, record.sequence)}
+        meta = {"name": record.name, "sequence": record.sequence}
+        save_tensors(job.path / entry["file"], tensors, meta)
+    probabilities = load_tensors(job.path / entry["file"])[0]["probabilities"]
+    if distances is not None:
+        entry["precision"] = measure_precision(probabilities, distances)
+    picture = job.path / "figures" / f"{name}.png"
+    if not picture.exists():
+        figure = draw_contacts(record.name, probabilities, distances, _describe(entry))
+        write_figure(picture, figure)
+    return entry
 
 
 def _describe(entry: dict[str, Any]) -> str:

@@ -1,16 +1,12 @@
 """`embed`: representations of sequences by a protein language model."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from cryosway._errors import CryoswayError
 from cryosway.engine import (
     JobFolder,
-    Progress,
-    find_place,
     read_json,
     select_device,
     write_json,
@@ -19,15 +15,11 @@ from cryosway.engine import (
 from cryosway.jobs import Job, open_job
 from cryosway.methods._protein.embed_files import read_names, write_shard
 from cryosway.methods._protein.options import EmbedOptions
+from cryosway.methods._protein.parts import choose_folder, find_part
+from cryosway.methods._protein.records import note_left_out, stream_records, work_within_memory
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import (
-    BadRecord,
-    SequenceRecord,
-    clean_records,
-    open_checkpoint,
-    stream_fasta,
-)
-from cryosway.protein.language import LanguageModel, embed_sequences, resolve_layers
+from cryosway.protein import SequenceRecord, open_checkpoint
+from cryosway.protein.language import Embeddings, LanguageModel, embed_sequences, resolve_layers
 
 MANIFEST = "manifest.json"
 FOLDER = "embeddings"
@@ -83,18 +75,21 @@ def embed(
     (214, 1280)
     """
     settings = EmbedOptions.check("protein embed", options)
-    part, parts, device = _find_part(settings.shard, device)
+    shard, device = find_part(settings.shard, device)
     checkpoint = open_checkpoint(settings.checkpoint, fetch=settings.fetch)
     layers = resolve_layers(settings.layers, checkpoint.layers)
     inputs = {"sequences": fingerprint_file(sequences), "checkpoint": checkpoint.fingerprint()}
-    folder = Path(out) if parts == 1 else Path(out) / f"part-{part}-of-{parts}"
-    config = settings.model_copy(update={"shard": (part, parts), "layers": layers})
+    folder = choose_folder(out, shard)
+    config = settings.model_copy(update={"shard": shard, "layers": layers})
     with JobFolder.start(
-        folder, "protein embed", config, inputs, resume=resume, overwrite=overwrite
-    ) as job:
+        folder, "protein embed", config, inputs, sources={"sequences": [Path(sequences)]},
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
-            with job.stage("reading"):
-                count = _check_all(job, sequences, config)
+            left_out: list[str] = []
+            with job.stage("reading"):  # and bad records are met before anything is computed
+                count = sum(map(len, _read(sequences, config, left_out)))
+                note_left_out(job, left_out)
             model = LanguageModel(
                 checkpoint,
                 select_device(device),
@@ -102,46 +97,16 @@ def embed(
                 threads=threads,
                 may_lack=("contact_head", "lm_head"),
             )
-            _Embedding(job, sequences, config, model).run(count)
+            _Embedding(job, sequences, config, model, left_out).run(count)
     return open_job(folder)
 
 
-def _find_part(shard: tuple[int, int], device: str) -> tuple[int, int, str]:
-    """Tell which part of the work is this process's, and where: from the option or torchrun."""
-    part, parts = shard
-    place = find_place(os.environ)
-    if parts == 1 and place is not None:
-        part, parts = int(place["RANK"]) + 1, int(place["WORLD_SIZE"])
-        if device in ("auto", "cuda") and select_device(device).type == "cuda":
-            device = f"cuda:{place['LOCAL_RANK']}"
-    if not 1 <= part <= parts:
-        message = f"shard {part} of {parts}: give numbers from 1, as --shard 2 8"
-        raise CryoswayError(message)
-    return part, parts, device
-
-
-def _read(sequences: str | Path, options: EmbedOptions) -> Iterator[SequenceRecord | BadRecord]:
-    return clean_records(stream_fasta(sequences), sequences, longest=options.longest)
-
-
-def _check_all(job: JobFolder, sequences: str | Path, options: EmbedOptions) -> int:
-    """Count the residues, and meet bad records before anything is computed."""
-    residues, bad = 0, []
-    for entry in _read(sequences, options):
-        if isinstance(entry, SequenceRecord):
-            residues += len(entry)
-        elif options.skip_bad:
-            bad.append(entry.problem)
-        else:
-            message = f"{entry.problem} (--skip-bad leaves such records out)"
-            raise CryoswayError(message)
-    if not residues:
-        message = f"{sequences} holds no protein sequences"
-        raise CryoswayError(message)
-    if bad:
-        write_json(job.path / "left_out.json", bad)
-        job.log(f"{len(bad)} records are left out; see left_out.json")
-    return residues
+def _read(
+    sequences: str | Path, options: EmbedOptions, left_out: list[str]
+) -> Iterator[SequenceRecord]:
+    return stream_records(
+        sequences, longest=options.longest, skip_bad=options.skip_bad, left_out=left_out
+    )
 
 
 @final
@@ -159,12 +124,15 @@ class _Embedding:
         Of the command.
     model : LanguageModel
         The network.
+    left_out : list of str
+        What is wrong with records that are left out.
     """
 
     job: JobFolder
     sequences: str | Path
     options: EmbedOptions
     model: LanguageModel
+    left_out: list[str]
 
     def run(self, residues: int) -> None:
         """Write what is not yet written."""
@@ -173,7 +141,10 @@ class _Embedding:
         known = sum(entry["residues"] for entry in done)
         (self.job.path / FOLDER).mkdir(exist_ok=True)
         total = max(known + 1, residues // self.options.shard[1])
-        with self.job.stage("embedding"), self._progress(total, known) as progress:
+        with (
+            self.job.stage("embedding"),
+            self.job.progress(total, "residues", done=known) as progress,
+        ):
             last = max((entry["number"] for entry in done), default=-1)
             for number, records in self._own_groups():
                 if number <= last:
@@ -182,9 +153,6 @@ class _Embedding:
                 write_json(path, done)
                 progress.advance(done[-1]["residues"])
         self._finish(done)
-
-    def _progress(self, total: int, done: int) -> Progress:
-        return self.job.progress(total, "residues", done=done)
 
     def _own_groups(self) -> Iterator[tuple[int, list[SequenceRecord]]]:
         """Give the groups of records that are this process's, with their numbers."""
@@ -196,33 +164,40 @@ class _Embedding:
     def _groups(self) -> Iterator[list[SequenceRecord]]:
         """Cut the stream into groups of about as many residues; each becomes a file."""
         records, residues = [], 0
-        for entry in _read(self.sequences, self.options):
-            if isinstance(entry, SequenceRecord):
-                records.append(entry)
-                residues += len(entry)
+        for record in _read(self.sequences, self.options, []):
+            records.append(record)
+            residues += len(record)
             if residues >= self.options.shard_residues:
                 yield records
                 records, residues = [], 0
         if records:
             yield records
 
-    def _write(self, number: int, records: list[SequenceRecord]) -> dict[str, Any]:
+    def _write(self, number: int, group: list[SequenceRecord]) -> dict[str, Any]:
+        """Write a group's file, without what does not fit into memory; no file where all is."""
         options = self.options
-        found = embed_sequences(
+        records, found, left_out = work_within_memory(self._embed, group, skip_bad=options.skip_bad)
+        file = f"{FOLDER}/{number:06d}.{options.format}"
+        if found is not None:
+            path = self.job.path / file
+            write_shard(path, records, found, per=options.per, dtype=options.dtype)
+        entry = {
+            "number": number,
+            "file": file if records else None,
+            "sequences": len(records),
+            "residues": sum(map(len, records)),
+        }
+        return entry | ({"left_out": left_out} if left_out else {})
+
+    def _embed(self, records: list[SequenceRecord]) -> dict[int, Embeddings]:
+        options = self.options
+        return embed_sequences(
             self.model,
             [record.sequence for record in records],
             layers=options.layers,
             per_residue=options.per != "sequence",
             batch_tokens=options.batch_tokens,
         )
-        path = self.job.path / FOLDER / f"{number:06d}.{options.format}"
-        write_shard(path, records, found, per=options.per, dtype=options.dtype)
-        return {
-            "number": number,
-            "file": f"{FOLDER}/{path.name}",
-            "sequences": len(records),
-            "residues": sum(map(len, records)),
-        }
 
     def _finish(self, done: list[dict[str, Any]]) -> None:
         import pandas as pd
@@ -230,9 +205,15 @@ class _Embedding:
         rows = [
             {"name": name, "file": entry["file"], "row": row}
             for entry in done
+            if entry["file"] is not None
             for row, name in enumerate(read_names(self.job.path / entry["file"]))
         ]
-        write_table(self.job.path / "index.parquet", pd.DataFrame(rows))
+        write_table(
+            self.job.path / "index.parquet", pd.DataFrame(rows, columns=["name", "file", "row"])
+        )
+        too_long = [problem for entry in done for problem in entry.get("left_out", ())]
+        if too_long:
+            note_left_out(self.job, [*self.left_out, *too_long])
         counts = {name: sum(entry[name] for entry in done) for name in ("sequences", "residues")}
         width = int(self.model.network.config.hidden_size)
         what = {**counts, "width": width, "precision": self.model.precision}

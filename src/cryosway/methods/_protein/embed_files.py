@@ -93,6 +93,9 @@ class EmbeddingReader(Mapping[str, Numbers]):
     def __init__(self, folder: Path, layer: int | None) -> None:
         self._folder = folder
         table = read_table(folder / "index.parquet")
+        if table.empty:
+            message = f"{folder} holds no sequences; open another part of the result"
+            raise CryoswayError(message)
         pairs = zip(table["file"], table["row"], strict=True)
         self._places = dict(zip(table["name"], pairs, strict=True))
         self._columns = _read_columns(folder / table["file"].iloc[0])

@@ -6,36 +6,20 @@ from pathlib import Path
 from typing import Any, final
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import JobFolder, select_device, set_threads
+from cryosway.engine import JobFolder, set_threads
 from cryosway.jobs import Job, open_job
+from cryosway.methods._protein.engines import fingerprint_engine, open_engine
 from cryosway.methods._protein.fold_options import FoldOptions
 from cryosway.methods._protein.fold_results import FoldRecords, write_summary
+from cryosway.methods._protein.parts import choose_folder, find_part
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import (
-    BadRecord,
-    SequenceRecord,
-    clean_records,
-    fingerprint_files,
-    stream_fasta,
-)
+from cryosway.protein import BadRecord, SequenceRecord, clean_records, stream_fasta
 from cryosway.protein.folding import (
-    EsmFold,
-    EsmFold2,
     Failure,
-    FileEngine,
     FoldingEngine,
-    TrRosetta,
     choose_file_names,
     fold_batch,
     plan_batches,
-)
-
-#: What to do where there is nothing to fold with.
-MISSING_CHECKPOINT = (
-    "structures from sequences need the weights of ESMFold: fetch facebook/esmfold_v1 from the "
-    "Hugging Face hub (8 GB; --checkpoint facebook/esmfold_v1 --fetch) and give its folder as "
-    "--checkpoint; or go on without, by models of another program (fold: --engine files "
-    "--checkpoint FOLDER; run: --prediction FOLDER) or, in run, by a deposited one (--model FILE)"
 )
 
 
@@ -61,7 +45,8 @@ def fold(
         FASTA, also gzipped. ``:`` parts the chains of a complex.
     out : path
         Job folder: ``models/NAME.cif`` (B factors are pLDDT, 0 to 100), ``NAME_scores.json``
-        (pLDDT, PAE, pTM), ``predictions.parquet`` (a row per record), pictures.
+        (pLDDT, PAE, pTM), ``predictions.parquet`` (a row per record), pictures. A part of several
+        (``shard``, or one of several processes) is a job of its own in it.
     resume, overwrite : bool
         Whether to go on with an unfinished job, or to replace another one.
     device : str
@@ -89,65 +74,18 @@ def fold(
     12
     """
     settings = FoldOptions.check("protein fold", options)
-    if settings.checkpoint is None:
-        raise CryoswayError(MISSING_CHECKPOINT)
+    shard, device = find_part(settings.shard, device)
+    settings = settings.model_copy(update={"shard": shard})
     set_threads(threads)
-    inputs = {"sequences": fingerprint_file(sequences), **_fingerprint_engine(settings)}
+    inputs = {"sequences": fingerprint_file(sequences), **fingerprint_engine(settings)}
+    folder = choose_folder(out, shard)
     with JobFolder.start(
-        out, "protein fold", settings, inputs, resume=resume, overwrite=overwrite
-    ) as job:
+        folder, "protein fold", settings, inputs, sources={"sequences": [Path(sequences)]},
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
             _Fold(job, Path(sequences), settings, device).run()
-    return open_job(out)
-
-
-def _fingerprint_engine(options: FoldOptions) -> dict[str, str]:
-    """Identify weights, alignments and database by their files; a name stands for itself."""
-    found = {}
-    for name in ("checkpoint", "alignments", "database"):
-        given = getattr(options, name)
-        if given is None or (name == "alignments" and options.database is not None):
-            continue  # alignments are made from a database
-        paths = sorted(path for path in given.glob("*") if path.is_file()) or [given]
-        found[name] = fingerprint_files(paths) if paths[0].is_file() else str(given)
-    return found
-
-
-def open_engine(options: FoldOptions, device: str = "auto") -> FoldingEngine:
-    """Open what folds.
-
-    Raises
-    ------
-    CryoswayError
-        Where there is no checkpoint: it says what to fetch.
-    """
-    if options.checkpoint is None:
-        raise CryoswayError(MISSING_CHECKPOINT)
-    if options.engine == "files":
-        return FileEngine(options.checkpoint)
-    if options.engine == "trrosetta":
-        return TrRosetta(
-            options.checkpoint,
-            options.alignments,
-            select_device(device),
-            database=options.database,
-        )
-    if options.engine == "esmfold2":
-        return EsmFold2(
-            options.checkpoint,
-            select_device(device),
-            precision=options.precision,
-            recycles=options.recycles,
-            fetch=options.fetch,
-        )
-    return EsmFold(
-        options.checkpoint,
-        select_device(device),
-        precision=options.precision,
-        recycles=options.recycles,
-        linker=options.linker,
-        fetch=options.fetch,
-    )
+    return open_job(folder)
 
 
 @final

@@ -18,11 +18,20 @@ def _check_shard(shard: tuple[int, int]) -> tuple[int, int]:
     return shard
 
 
+#: Part i of n, from 1.
 Shard = Annotated[tuple[int, int], AfterValidator(_check_shard)]
-SHARD: Any = Field(
-    (1, 1),
-    description="fold part i of n of the sequences, as 2 8, each part into a folder of its own",
+
+ALIGNMENTS: Any = Field(
+    None,
+    description="trrosetta: folder with NAME.a3m for each record, or one A3M file; what is found "
+    "in the database is written to the folder",
 )
+DATABASE: Any = Field(
+    None,
+    description="trrosetta: FASTA of many sequences, as UniRef50, in which MMseqs2 (where it is "
+    "installed) looks for relatives of records without an alignment",
+)
+FETCH: Any = Field(False, description="fetch a checkpoint given by name from the Hugging Face hub")
 
 
 class FoldOptions(Options):
@@ -40,19 +49,9 @@ class FoldOptions(Options):
         "by an alignment; or files: predictions "
         "that AlphaFold DB, ColabFold, AlphaFold 3 or Boltz have made, found by their sequences",
     )
-    alignments: Path | None = Field(
-        None,
-        description="trrosetta: folder with NAME.a3m for each record, or one A3M file; what is "
-        "found in the database is written to the folder",
-    )
-    database: Path | None = Field(
-        None,
-        description="trrosetta: FASTA of many sequences, as UniRef50, in which MMseqs2 (where it "
-        "is installed) looks for relatives of records without an alignment",
-    )
-    fetch: bool = Field(
-        False, description="fetch a checkpoint given by name from the Hugging Face hub"
-    )
+    alignments: Path | None = ALIGNMENTS
+    database: Path | None = DATABASE
+    fetch: bool = FETCH
     recycles: int | None = Field(
         None,
         ge=0,
@@ -82,7 +81,9 @@ class FoldOptions(Options):
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="of matrix products; auto: bf16 where the device has arithmetic for it"
     )
-    shard: Shard = SHARD
+    shard: Shard = Field(
+        (1, 1), description="fold part i of n of the sequences, as 2 8; several processes share"
+    )
     pictures: int = Field(50, ge=0, description="predictions of which pictures are drawn, at most")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from cryosway.engine import JobFolder, write_atomically, write_json, write_table
 from cryosway.protein import Prediction, SequenceRecord, write_prediction
 from cryosway.protein.folding import SUBSTITUTES, Failure, Outcome, find_flaws
-from cryosway.report import figure_png, plot_confidence
+from cryosway.report import plot_confidence, write_figure
 
 TABLE = "predictions.parquet"
 #: The atlas of ESMFold calls both above these high confidence.
@@ -18,6 +18,7 @@ HIGH_PLDDT, HIGH_PTM = 70.0, 0.7
 _NOTES = "records.jsonl"
 _PER_FOLDER = 1_000
 _SHOWN = 3
+_NOTHING = SequenceRecord("", "", "")  # whose row names the columns, where a part has no records
 
 
 @final
@@ -75,11 +76,8 @@ class FoldRecords:
             folder /= f"{self._numbers[record] // _PER_FOLDER:04d}"
         (self._folder / folder).mkdir(parents=True, exist_ok=True)
         if record in self._pictured:
-            figures = self._folder / "figures"
-            figures.mkdir(exist_ok=True)
             drawn = plot_confidence(prediction.plddt, prediction.pae, prediction.chains)
-            with write_atomically(figures / f"{name}.png") as temporary:
-                temporary.write_bytes(figure_png(drawn))
+            write_figure(self._folder / "figures" / f"{name}.png", drawn)
         write_prediction(prediction, self._folder / folder / f"{name}.cif")
         return str(folder / f"{name}.cif")
 
@@ -141,7 +139,7 @@ def write_summary(
     rows += [
         describe_record(one.record) | {"status": "refused", "problem": one.problem} for one in bad
     ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=[*describe_record(_NOTHING)])
     scores = ["plddt", "ptm", "iptm", "pae"]
     table[scores] = table[scores].astype(float)
     write_table(job.path / TABLE, table)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cryosway.engine import Options
 from cryosway.methods._options import SEED
+from cryosway.methods._protein.fold_options import FETCH, Shard
 
 Precision = Literal["auto", "float32", "bf16"]
 
@@ -17,9 +18,13 @@ CHECKPOINT: Any = Field(
     description="ESM-2 in the layout of Hugging Face: a folder with config.json and "
     "model.safetensors, or a name that was fetched before"
 )
-FETCH: Any = Field(False, description="fetch a checkpoint given by name from the Hugging Face hub")
 PRECISION: Any = Field(
     "auto", description="of matrix products; auto: bf16 where the device has arithmetic for it"
+)
+SKIP_BAD: Any = Field(
+    False,
+    description="leave out records that are no protein sequences, or do not fit into memory, and "
+    "list them",
 )
 BATCH_TOKENS: Any = Field(4_096, ge=1, description="residues that are computed at a time")
 
@@ -44,13 +49,11 @@ class EmbedOptions(Options):
     longest: int | None = Field(
         None, ge=1, description="residues of a sequence at most; default: no limit"
     )
-    skip_bad: bool = Field(
-        False, description="leave out records that are no protein sequences, and list them"
-    )
+    skip_bad: bool = SKIP_BAD
     shard_residues: int = Field(
         250_000, ge=1, description="residues per file, about; its sequences are sorted by length"
     )
-    shard: tuple[int, int] = Field(
+    shard: Shard = Field(
         (1, 1), description="compute part i of n of the files, as 2 8; several processes share"
     )
     batch_tokens: int = BATCH_TOKENS
@@ -71,6 +74,7 @@ class ScoreOptions(Options):
         False, description="score every exchange of one residue: a table and a picture"
     )
     longest: int | None = Field(None, ge=1, description="residues of a sequence at most")
+    skip_bad: bool = SKIP_BAD
     batch_tokens: int = BATCH_TOKENS
     precision: Precision = PRECISION
 

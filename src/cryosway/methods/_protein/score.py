@@ -1,22 +1,33 @@
 """`score`: how likely a language model finds sequences, residue by residue."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cryosway.engine import JobFolder, read_table, select_device, write_atomically, write_table
+from cryosway._errors import CryoswayError
+from cryosway.engine import (
+    JobFolder,
+    read_json,
+    read_table,
+    select_device,
+    write_atomically,
+    write_json,
+    write_table,
+)
 from cryosway.jobs import Job, open_job
 from cryosway.methods._protein.options import ScoreOptions
+from cryosway.methods._protein.records import note_left_out, stream_records, work_within_memory
 from cryosway.methods._shared_choices import fingerprint_file
-from cryosway.protein import AMINO_ACIDS, SequenceRecord, open_checkpoint, read_sequences
+from cryosway.protein import AMINO_ACIDS, SequenceRecord, open_checkpoint
 from cryosway.protein.language import (
     LanguageModel,
     Scores,
     score_by_masking,
     score_in_one_pass,
 )
-from cryosway.report import draw_mutations, figure_png
+from cryosway.report import draw_mutations, write_figure
 
 _PARTS = "parts"
 _AT_A_TIME = 64
@@ -71,15 +82,25 @@ def score(
     checkpoint = open_checkpoint(settings.checkpoint, fetch=settings.fetch)
     inputs = {"sequences": fingerprint_file(sequences), "checkpoint": checkpoint.fingerprint()}
     with JobFolder.start(
-        out, "protein score", settings, inputs, resume=resume, overwrite=overwrite
-    ) as job:
+        out, "protein score", settings, inputs, sources={"sequences": [Path(sequences)]},
+        resume=resume, overwrite=overwrite,
+    ) as job:  # fmt: skip
         if not job.already_finished:
-            records = read_sequences(sequences, longest=settings.longest)
+            left_out: list[str] = []
+            records = list(
+                stream_records(
+                    sequences,
+                    longest=settings.longest,
+                    skip_bad=settings.skip_bad,
+                    left_out=left_out,
+                )
+            )
             model = LanguageModel(
                 checkpoint, select_device(device), precision=settings.precision, threads=threads
             )
             _score_all(job, records, model, settings)
-            _join_parts(job, records)
+            left_out += _join_parts(job)
+            note_left_out(job, left_out)
     return open_job(out)
 
 
@@ -93,17 +114,19 @@ def _score_all(
     with job.stage("scoring"), job.progress(total, "residues") as progress:
         for first in range(0, len(records), size):
             group = records[first : first + size]
-            if not (job.path / _PARTS / f"residues.{first:08d}.parquet").exists():
-                found = _score_group(group, model, options)
-                for offset, (record, scores) in enumerate(zip(group, found, strict=True)):
-                    if options.mutations and first + offset < _PICTURES:
-                        _draw(job, first + offset, record, scores)
-                _write_part(job, first, group, found, options)
+            marker = job.path / _PARTS / f"{first:08d}.json"
+            if not marker.exists():
+                kept, found, left_out = work_within_memory(
+                    partial(_score_group, model, options), group, skip_bad=options.skip_bad
+                )
+                if found:
+                    _write_part(job, first, group, dict(zip(kept, found, strict=True)), options)
+                write_json(marker, left_out)
             progress.advance(sum(map(len, group)))
 
 
 def _score_group(
-    records: list[SequenceRecord], model: LanguageModel, options: ScoreOptions
+    model: LanguageModel, options: ScoreOptions, records: list[SequenceRecord]
 ) -> list[Scores]:
     texts = [record.sequence for record in records]
     if options.method == "single":
@@ -114,17 +137,18 @@ def _score_group(
 def _write_part(
     job: JobFolder,
     first: int,
-    records: list[SequenceRecord],
-    found: list[Scores],
+    group: list[SequenceRecord],
+    found: dict[SequenceRecord, Scores],
     options: ScoreOptions,
 ) -> None:
     import pandas as pd
 
     folder = job.path / _PARTS
     if options.mutations:
-        tables = [
-            _list_mutations(record, scores) for record, scores in zip(records, found, strict=True)
-        ]
+        for number, record in enumerate(group, first):
+            if number < _PICTURES and record in found:
+                _draw(job, number, record, found[record])
+        tables = [_list_mutations(record, scores) for record, scores in found.items()]
         write_table(folder / f"mutations.{first:08d}.parquet", pd.concat(tables))
     rows = [
         pd.DataFrame(
@@ -135,9 +159,9 @@ def _write_part(
                 "log_likelihood": scores.log_likelihoods,
             }
         )
-        for record, scores in zip(records, found, strict=True)
+        for record, scores in found.items()
     ]
-    write_table(folder / f"residues.{first:08d}.parquet", pd.concat(rows))  # last: it means done
+    write_table(folder / f"residues.{first:08d}.parquet", pd.concat(rows))
 
 
 def _list_mutations(record: SequenceRecord, scores: Scores) -> Any:
@@ -156,24 +180,26 @@ def _list_mutations(record: SequenceRecord, scores: Scores) -> Any:
 
 
 def _draw(job: JobFolder, number: int, record: SequenceRecord, scores: Scores) -> None:
-    folder = job.path / "figures"
-    folder.mkdir(exist_ok=True)
     figure = draw_mutations(record.name, record.sequence, AMINO_ACIDS, scores.mutations)
-    with write_atomically(folder / f"mutations_{number + 1}.png") as path:
-        path.write_bytes(figure_png(figure))
+    write_figure(job.path / "figures" / f"mutations_{number + 1}.png", figure)
 
 
-def _join_parts(job: JobFolder, records: list[SequenceRecord]) -> None:
-    """Join the tables of all groups, and sum up."""
+def _join_parts(job: JobFolder) -> list[str]:
+    """Join the tables of all groups, and sum up; give what is wrong with those left out."""
     import pandas as pd
 
+    markers = sorted((job.path / _PARTS).glob("*.json"))
+    left_out = [str(problem) for marker in markers for problem in read_json(marker)]
     for kind in ("residues", "mutations"):
         paths = sorted((job.path / _PARTS).glob(f"{kind}.*.parquet"))
         if paths:
             _join_tables(paths, job.path / f"{kind}.parquet")
+    if not (job.path / "residues.parquet").exists():
+        message = f"no sequence is left: {left_out[0]}"
+        raise CryoswayError(message)
     residues = read_table(job.path / "residues.parquet")
-    means = residues.groupby("name", sort=False)["log_likelihood"].mean()
-    lengths = [len(record) for record in records]
+    by_name = residues.groupby("name", sort=False)["log_likelihood"]
+    means, lengths = by_name.mean(), by_name.size().to_numpy()
     summary = pd.DataFrame(
         {
             "name": means.index,
@@ -184,11 +210,12 @@ def _join_parts(job: JobFolder, records: list[SequenceRecord]) -> None:
     )
     write_table(job.path / "sequences.parquet", summary)
     over_all = float(np.exp(-residues["log_likelihood"].mean()))
-    job.update(scores={"sequences": len(records), "perplexity": over_all})
+    job.update(scores={"sequences": len(means), "perplexity": over_all})
     job.log(f"perplexity over all residues: {over_all:.3f}")
-    for path in (job.path / _PARTS).iterdir():
+    for path in sorted((job.path / _PARTS).iterdir()):  # markers go before what they vouch for
         path.unlink()
     (job.path / _PARTS).rmdir()
+    return left_out
 
 
 def _join_tables(paths: list[Path], out: Path) -> None:

@@ -20,7 +20,6 @@ from cryosway.engine import (
     set_threads,
     share_job,
     train,
-    write_atomically,
     write_json,
 )
 from cryosway.jobs import Job, open_job
@@ -41,7 +40,7 @@ from cryosway.protein.language import (
     shard_network,
     write_checkpoint,
 )
-from cryosway.report import draw_perplexity, figure_png
+from cryosway.report import draw_perplexity, write_figure
 
 if TYPE_CHECKING:
     import torch
@@ -114,8 +113,9 @@ def train_language_model(
     with open_process_group(device) as group:
         place = select_device(device) if group is None else group.device
         folder = JobFolder.start(
-            out, "protein train", settings, inputs, resume=resume, overwrite=overwrite
-        )
+            out, "protein train", settings, inputs, sources={"sequences": [Path(sequences)]},
+            resume=resume, overwrite=overwrite,
+        )  # fmt: skip
         with share_job(group, folder) as job:
             if job is None:
                 assert group is not None
@@ -295,8 +295,6 @@ class _Course:
         )
 
     def _draw(self) -> None:
-        folder = self._job.path / "figures"
-        folder.mkdir(exist_ok=True)
         columns = [
             [row[name] for row in self.rows]
             for name in ("step", "perplexity", "training_perplexity")
@@ -304,8 +302,7 @@ class _Course:
         steps, held_out, training = columns
         unigram = self._judge.unigram_perplexity
         figure = draw_perplexity(steps, held_out, training, unigram)
-        with write_atomically(folder / "perplexity.png") as path:
-            path.write_bytes(figure_png(figure))
+        write_figure(self._job.path / "figures" / "perplexity.png", figure)
 
 
 def _find_clusters(

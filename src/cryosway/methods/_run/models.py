@@ -4,12 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain as join
 from pathlib import Path
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_table, write_atomically
 from cryosway.methods._options import RunOptions
-from cryosway.methods._protein.fold import MISSING_CHECKPOINT
+from cryosway.methods._protein.engines import fingerprint_engine, require_checkpoint
 from cryosway.methods._protein.fold_results import TABLE
 from cryosway.methods._shared_choices import fingerprint_file
 from cryosway.protein import (
@@ -20,7 +21,7 @@ from cryosway.protein import (
     read_prediction,
     stream_fasta,
 )
-from cryosway.protein.prediction import list_models
+from cryosway.protein.prediction import require_models
 
 _COPIES = re.compile(r"\bcopies=(\d+)\b")
 
@@ -65,7 +66,12 @@ def wants_models(options: RunOptions) -> bool:
         msg = "run: --checkpoint folds, but there is nothing to fold; give --sequence"
         raise CryoswayError(msg)
     if options.sequence is not None and not given:
-        raise CryoswayError(MISSING_CHECKPOINT)
+        require_checkpoint(options)
+    if options.audit and not given:
+        msg = (
+            "run: --audit is of an atomic model's motion; give --model, --prediction or --sequence"
+        )
+        raise CryoswayError(msg)
     return bool(given)
 
 
@@ -77,6 +83,8 @@ def fingerprint_models(options: RunOptions) -> dict[str, str]:
     if options.sequence is not None:
         read_chains(options.sequence)
         found["sequence"] = fingerprint_file(options.sequence)
+    if options.checkpoint is not None:
+        found |= fingerprint_engine(options)
     if options.prediction:
         for body in choose_predictions(options):
             scores = find_scores(body.model)
@@ -154,7 +162,8 @@ def choose_predictions(options: RunOptions) -> list[Body]:
         When there are none, or a sequence has none.
     """
     models: dict[tuple[str, ...], Path] = {}
-    for path in _list_models(options.prediction):
+    listed = (require_models(one) if one.is_dir() else [one] for one in options.prediction)
+    for path in join.from_iterable(listed):
         parts = tuple(sorted(read_prediction(path).sequence.split(":")))
         models.setdefault(parts, path)
     if options.sequence is None:
@@ -199,15 +208,3 @@ def _share_copies(parts: Sequence[str], wanted: dict[str, int | None]) -> int | 
             return None
         shares.append(max(1, copies // count))
     return min(shares)
-
-
-def _list_models(paths: Sequence[Path]) -> list[Path]:
-    """List model files, and those in folders."""
-    models: list[Path] = []
-    for path in paths:
-        found = list_models(path) if path.is_dir() else [path]
-        if not found:
-            msg = f"{path} holds no models (mmCIF or PDB); give the folder of another program"
-            raise CryoswayError(msg)
-        models += found
-    return models

@@ -19,15 +19,20 @@ from cryosway.methods._neural.comparison import compare_models
 from cryosway.methods._neural.vae import vae
 from cryosway.methods._options import RunOptions
 from cryosway.methods._run.models import fingerprint_models, wants_models
-from cryosway.methods._run.structure import STRUCTURE_STEPS, StructureSteps
-from cryosway.methods._shared_choices import ParticlesLike, as_particles, fingerprint_inputs
+from cryosway.methods._run.structure import AUDIT_STEP, STRUCTURE_STEPS, StructureSteps
+from cryosway.methods._shared_choices import (
+    ParticlesLike,
+    as_particles,
+    fingerprint_inputs,
+    locate_particles,
+)
 from cryosway.optics import resize_volumes
 from cryosway.particles import Particles, read_map, read_particles, write_map
 from cryosway.report import report
 
 STEPS = ("inspect", "prepare", "backproject", "linear")
 NEURAL_STEPS = ("vae", "comparison")
-_ALL_STEPS = (*STEPS, *STRUCTURE_STEPS, *NEURAL_STEPS)
+_ALL_STEPS = (*STEPS, *STRUCTURE_STEPS, AUDIT_STEP, *NEURAL_STEPS)
 _HELD_OUT = 0.1  # of the particles, on which network and linear model are judged
 _LEAST_BOX, _MOST_BOX = 64, 128
 _FINER = 0.6  # Nyquist over the quick map's resolution: more images resolve more
@@ -61,7 +66,8 @@ def run(
     With ``sequence`` (and a ``checkpoint`` that folds it), ``prediction`` or ``model``, an atomic
     model follows: it is docked into a half-map of the consensus, chain after chain, moved to what
     every particle shows, and its motion judged by images that it has not seen. Where the mirror
-    of the map fits, the poses are mirrored.
+    of the map fits, the poses are mirrored. With ``audit``, control fits tell how much of that
+    motion is in the images.
 
     With ``neural``, a network is trained from the linear latents (and on the poses that `linear`
     has corrected), too; the report compares the two on particles that the network has not seen,
@@ -109,10 +115,12 @@ def run(
     found = as_particles(particles)
     inputs = fingerprint_run(found, checked)
     with JobFolder.start(
-        out, "run", checked, inputs, resume=resume, overwrite=overwrite, keep=_ALL_STEPS
-    ) as job:
+        out, "run", checked, inputs, sources=locate_particles(found),
+        resume=resume, overwrite=overwrite, keep=_ALL_STEPS,
+    ) as job:  # fmt: skip
         if not job.already_finished:
-            steps = [*STEPS, *STRUCTURE_STEPS * structure, *NEURAL_STEPS * checked.neural]
+            steps = [*STEPS, *STRUCTURE_STEPS * structure, *[AUDIT_STEP] * checked.audit]
+            steps += NEURAL_STEPS * checked.neural
             job.update(stages={name: name for name in steps}, main="linear")
             run_steps(job, found, checked, Control(device, threads))
     finish_with_report(Path(out))

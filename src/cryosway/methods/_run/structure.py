@@ -7,6 +7,7 @@ import numpy as np
 
 from cryosway.engine import JobFolder
 from cryosway.jobs import Job
+from cryosway.methods._audit.audit import audit
 from cryosway.methods._density.density import density
 from cryosway.methods._dock.dock import dock
 from cryosway.methods._motions.motions import motions
@@ -23,6 +24,7 @@ from cryosway.methods._structural.structural import structural
 from cryosway.particles import Particles, read_map, write_map
 
 STRUCTURE_STEPS = ("fold", "dock", "structural", "motions", "density")
+AUDIT_STEP = "audit"
 
 _MIRROR = np.diag([1.0, 1.0, -1.0])
 
@@ -126,4 +128,7 @@ class StructureSteps:
                 moving, job.path / "density", by="deformed", mask=mask, seed=options.seed,
                 **self.how,
             )  # fmt: skip
+        if options.audit:
+            with job.stage(AUDIT_STEP):
+                audit(moving, job.path / AUDIT_STEP, seed=options.seed, **self.how)
         return moving

@@ -92,23 +92,60 @@ def fit_population(
         Where to start.
     """
     variances = variances.clamp(min=_LEAST_VARIANCE)
-    columns, motions = variances.shape
-    flat = information.flatten(1)
     for _ in range(_EM_ROUNDS):
         z, covariance = population.infer(information, gradient)
-        known = torch.cat([torch.ones_like(z[:, :1]), z], dim=1)
-        moments = known[:, :, None] * known[:, None, :]
-        moments[:, 1:, 1:] += covariance
-        shape = (columns, columns, motions, motions)
-        pairs = (moments.flatten(1).T @ flat).view(shape).transpose(1, 2)
-        precision = pairs.reshape(columns * motions, -1)
-        precision = precision + torch.diag((1 / (population.size * variances)).flatten())
-        spread = torch.linalg.inv(precision)
-        found = (spread @ (known.T @ gradient).flatten()).view_as(variances)
-        squares = found.square() + spread.diagonal().view_as(variances)
-        size = float((squares / variances).mean())
+        support = _gather(information, gradient, z, covariance)
+        found, size = _maximise(*support, variances, population.size)
         population = _standardise(found, z, covariance, size)
     return population
+
+
+def regress_population(
+    information: Tensor, gradient: Tensor, variances: Tensor, latents: Tensor, size: float
+) -> Population:
+    """Find the most probable mean and directions where the latents are known.
+
+    Parameters
+    ----------
+    information, gradient, variances
+        As in `fit_population`.
+    latents
+        Shape (n, 2, k): mean and log variance.
+    size
+        s², Å², at first.
+    """
+    variances = variances.clamp(min=_LEAST_VARIANCE)
+    z, log_variance = latents.double().unbind(1)
+    support = _gather(information, gradient, z, log_variance.exp().diag_embed())
+    for _ in range(_EM_ROUNDS):
+        found, size = _maximise(*support, variances, size)
+    return Population(found[0], found[1:], size)
+
+
+def _gather(
+    information: Tensor, gradient: Tensor, z: Tensor, covariance: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sum what images say of the columns of (μ, W), at latents of a mean and covariance.
+
+    Shapes (C K, C K) and (C K,), of C = 1 + k columns of K motions.
+    """
+    motions = gradient.shape[1]
+    known = torch.cat([torch.ones_like(z[:, :1]), z], dim=1)
+    columns = known.shape[1]
+    moments = known[:, :, None] * known[:, None, :]
+    moments[:, 1:, 1:] += covariance
+    shape = (columns, columns, motions, motions)
+    pairs = (moments.flatten(1).T @ information.flatten(1)).view(shape).transpose(1, 2)
+    return pairs.reshape(columns * motions, -1), (known.T @ gradient).flatten()
+
+
+def _maximise(pairs: Tensor, match: Tensor, variances: Tensor, size: float) -> tuple[Tensor, float]:
+    """Give the most probable columns, (1 + k, K), and the s² that their size implies."""
+    precision = pairs + torch.diag((1 / (size * variances)).flatten())
+    spread = torch.linalg.inv(precision)
+    found = (spread @ match).view_as(variances)
+    squares = found.square() + spread.diagonal().view_as(variances)
+    return found, float((squares / variances).mean())
 
 
 def infer_on_axes(

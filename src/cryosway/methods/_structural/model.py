@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import gemmi
 import numpy as np
@@ -45,12 +45,15 @@ class StructuralModel:
         Density of the beads, and its scale in the images.
     composition
         Which groups of beads may be missing in particles, and shares; none where all are there.
+    nucleotide_beads
+        Beads of a nucleotide.
     """
 
     coarse: CoarseModel
     deformation: Deformation
     views: BeadViews
     composition: Composition | None = None
+    nucleotide_beads: Literal[1, 3] = 1
 
     def save(self, folder: Path) -> None:
         """Write reference.cif, model.safetensors and model.json."""
@@ -70,6 +73,7 @@ class StructuralModel:
             "volume": "AtomicModel",
             "latent": "LatentTable",
             "deformation": self.deformation.spec.model_dump(),
+            "nucleotide_beads": self.nucleotide_beads,
             "box": self.views.atoms.box,
             "pixel_size": self.views.atoms.pixel_size,
             "occupancies": [] if self.composition is None else self.composition.groups.names,
@@ -83,7 +87,8 @@ class StructuralModel:
         described = read_json(folder / "model.json")
         atoms = read_structure(folder / REFERENCE_NAME, hydrogens=True, waters=True)
         atoms = atoms.with_coordinates(np.asarray(tensors["atoms"], np.float64))
-        coarse = coarse_grain(atoms)
+        beads = described.get("nucleotide_beads", 1)
+        coarse = coarse_grain(atoms, nucleotide_beads=beads)
         spec = DeformationSpec(**described["deformation"])
         deformation = make_deformation(spec, coarse)
         weights = {
@@ -101,7 +106,7 @@ class StructuralModel:
             groups = BeadGroups(tuple(described["occupancies"]), part)
             shares = torch.as_tensor(tensors["composition.shares"])
             composition = Composition(views, groups, shares)
-        return cls(coarse, deformation.eval(), views, composition)
+        return cls(coarse, deformation.eval(), views, composition, beads)
 
     @torch.no_grad()
     def beads(self, z: FloatArray) -> Tensor:

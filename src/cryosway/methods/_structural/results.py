@@ -13,6 +13,7 @@ from cryosway.methods._fit_input import FitInput
 from cryosway.methods._job_files import training_entry
 from cryosway.methods._motions.models import write_directions
 from cryosway.methods._neural.poses import refine_particles
+from cryosway.methods._options import StructuralOptions
 from cryosway.methods._structural.composition import Composition
 from cryosway.methods._structural.inference import infer_particles
 from cryosway.methods._structural.model import StructuralModel
@@ -33,8 +34,7 @@ def write_results(
     consensus: Consensus,
     training: TrainingResult,
     held_out: Mapping[str, Any],
-    *,
-    halves_follow: bool,
+    options: StructuralOptions,
 ) -> None:
     """Write model, particles, maps, curves, models along directions and what job.json says.
 
@@ -43,7 +43,9 @@ def write_results(
     found = infer_particles(step)
     modules = step.module.cpu().eval()
     composition = modules.composition
-    model = StructuralModel(coarse, modules.deformation, modules.views, composition)
+    model = StructuralModel(
+        coarse, modules.deformation, modules.views, composition, options.nucleotide_beads
+    )
     model.save(job.path)
     latents = found.mean
     refined = replace(data, particles=refine_particles(data.particles, modules.poses))
@@ -63,7 +65,7 @@ def write_results(
         "model_mean", model.densities(centre[None])[0], "state",
         "atomic model, at the mean latent", z=centre.tolist(),
     )  # fmt: skip
-    if not halves_follow:
+    if not options.halves:
         write_directions(job.path)
     job.update(
         **data.describe(latents.shape[1]),

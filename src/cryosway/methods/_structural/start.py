@@ -22,6 +22,7 @@ from cryosway.methods._structural.factors import (
     Population,
     fit_population,
     infer_on_axes,
+    regress_population,
     start_population,
 )
 from cryosway.methods._structural.views import BeadViews, ScaleSums
@@ -70,6 +71,7 @@ def find_motion(
     rounds: int,
     as_whole: bool = True,
     present: Callable[[Tensor], Tensor] | None = None,
+    known: Tensor | None = None,
     watch: Callable[[int], None] | None = None,
 ) -> Motion:
     """Find the linear motion along soft modes that explains the images best.
@@ -90,6 +92,8 @@ def find_motion(
         Whether latents may move the model as a whole; not where poses are refined.
     present
         Gives factors (n, N) of the beads in given rows, where not all are there.
+    known
+        Shape (particles, 2, k): mean and log variance of latents to be kept; found by default.
     watch
         Told the number of images of each batch that is done.
     """
@@ -111,8 +115,16 @@ def find_motion(
                 population = start_population(information, gradient, thermal, _PRIOR_RMS**2)
             if not as_whole:
                 thermal[1:, :_RIGID] = 0
-            population = fit_population(information, gradient, thermal, population.extend(count))
-            population, z, covariance = infer_on_axes(information, gradient, population)
+            if known is None:
+                population = fit_population(
+                    information, gradient, thermal, population.extend(count)
+                )
+                population, z, covariance = infer_on_axes(information, gradient, population)
+            else:
+                population = regress_population(
+                    information, gradient, thermal, known[..., :kept], population.size
+                )
+                z, covariance = known[:, 0, :kept].double(), known[:, 1, :kept].exp().diag_embed()
         change = (population.mean + z @ population.directions).float() - found[:, :count]
         found[:, :count] += _shorten(change)
         if _is_small(change, population):

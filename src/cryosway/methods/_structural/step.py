@@ -63,12 +63,15 @@ class StructuralSettings:
         of models that is linear in k latents is given by k + 1 of them, so that these count.
     pose_sd
         Prior spread of pose corrections, pixels; see `PoseTable`.
+    held_epochs
+        Epochs at first in which latents stay as they were given, until the decoder shows them.
     """
 
     contrast_sd: float
     first_band: int
     elastic_weight: float
     pose_sd: float = 1.0
+    held_epochs: int = 0
 
 
 @final
@@ -78,12 +81,14 @@ class StructuralPriors(nn.Module):
     Edges of the elastic network outnumber the degrees of freedom: their energy counts 3 N / E of
     a sum over independent ones. Its spread is measured, as that of the edges kept over the last
     epoch; it is never taken as less than `_LEAST_ELASTIC`. `weigh` gives the relative stiffness of
-    edges, as that of a predicted model.
+    edges, as that of a predicted model; with `ideal` bonds of proteins have ideal lengths.
     """
 
-    def __init__(self, model: BeadModel, keep: float, weigh: Weigh | None = None) -> None:
+    def __init__(
+        self, model: BeadModel, keep: float, weigh: Weigh | None = None, *, ideal: bool = False
+    ) -> None:
         super().__init__()
-        self.continuity = ChainContinuity.of(model, spread=_BOND_SPREAD)
+        self.continuity = ChainContinuity.of(model, ideal=ideal, spread=_BOND_SPREAD)
         self.clash = Clash.of(model)
         self.elastic = ElasticNetwork.of(model, keep=keep, weigh=weigh)
         self.placement = Placement.of(model, spread=_PLACE_SPREAD)
@@ -222,6 +227,7 @@ class StructuralStep:
         self.chosen = np.arange(len(source)) if chosen is None else chosen
         self.count, self.points = len(source), len(source.points)
         self._source, self._view, self._start = source, view, start
+        self._held = settings.held_epochs > 0
         self._use(int(source.disc.shell.max()))
         latent_dim = modules.deformation.spec.latent_dim
         sd = [1.0] * latent_dim + [settings.pose_sd] * (0 if modules.poses is None else 5)
@@ -287,10 +293,10 @@ class StructuralStep:
         encoded: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, Tensor]:
         """Draw each particle's unknowns from their posterior, (n, K); its divergence, (n,)."""
-        if encoded is None:
+        if encoded is None and not self._held:
             found = self.infer(batch)
             return found.draw(generator), found.divergence(self._sd)
-        mean, log_variance = encoded
+        mean, log_variance = encoded or self.module.latent(batch.rows)
         z = draw_latent(mean, log_variance, generator)
         divergence = gaussian_divergence(mean, log_variance)
         if self.module.poses is None:
@@ -408,6 +414,7 @@ class StructuralStep:
     def begin_epoch(self, epoch: int, progress: float) -> None:
         """Widen the band, and fit scale and elastic spread to the epoch before."""
         modules = self.module
+        self._held = epoch < self.settings.held_epochs
         if epoch >= int(modules.epochs_begun):  # not where a run resumes within an epoch
             if bool((modules.sums.power > 0).any()):
                 modules.views.scale.copy_(modules.sums.solve())

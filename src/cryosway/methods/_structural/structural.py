@@ -22,14 +22,12 @@ from cryosway.inference import (
 )
 from cryosway.jobs import Job
 from cryosway.methods._consensus import find_consensus
-from cryosway.methods._dock.check import check_docking
-from cryosway.methods._dock.map import DockingMap
 from cryosway.methods._fit_input import FitInput
 from cryosway.methods._held_out import choose_held_out
 from cryosway.methods._neural.poses import follow_poses
 from cryosway.methods._neural.start import make_source, open_linear, start_from_linear
 from cryosway.methods._options import StructuralOptions
-from cryosway.methods._protein.confidence import BeadRestraints, keep_placed, read_restraints
+from cryosway.methods._protein.confidence import BeadRestraints, read_restraints
 from cryosway.methods._run_method import run_method
 from cryosway.methods._shared_choices import ParticlesLike
 from cryosway.methods._structural.held_out import HeldOut
@@ -37,6 +35,7 @@ from cryosway.methods._structural.latents import COARSE, CONTRAST_SD
 from cryosway.methods._structural.model import make_deformation
 from cryosway.methods._structural.model import open_decoder as open_decoder
 from cryosway.methods._structural.occupancy import COMPOSITION
+from cryosway.methods._structural.place import place_model, write_agreement
 from cryosway.methods._structural.presence import (
     Presence,
     find_start,
@@ -50,7 +49,6 @@ from cryosway.methods._structural.start import (
     Motion,
     count_passes,
     find_motion,
-    fit_scale,
 )
 from cryosway.methods._structural.step import (
     StructuralModules,
@@ -61,7 +59,7 @@ from cryosway.methods._structural.step import (
 from cryosway.methods._structural.views import BeadViews
 from cryosway.optics import make_disc, shell_power
 from cryosway.particles import Particles
-from cryosway.protein import CoarseModel, coarse_grain, read_structure
+from cryosway.protein import CoarseModel
 from cryosway.volumes import DeformationSpec, nearest_seeds
 
 _ENCODER_BOX = 64
@@ -162,7 +160,7 @@ class StructuralFit:
             consensus = find_consensus(job, images, data.half, options.mask)
             del images  # and its cache
         with job.stage("docking"):
-            coarse = self._place_model(consensus)
+            coarse = place_model(job, options, data, consensus, self.restraints)
         views = BeadViews(coarse, data.box, data.pixel_size, data.box // 2 + 1)
         with job.stage("start"):
             motion, presence = self._find_start(consensus, coarse, views, linear)
@@ -185,10 +183,9 @@ class StructuralFit:
             count = len(step.chosen)
             result = train(plan, step, count, job, self.device, on_epoch=held_out.look)
         with job.stage("writing"):
-            write_results(
-                job, data, step, coarse, consensus, result, held_out.describe(),
-                halves_follow=options.halves,
-            )  # fmt: skip
+            write_results(job, data, step, coarse, consensus, result, held_out.describe(), options)
+            if options.check_docking:
+                write_agreement(job, coarse, consensus, data.pixel_size)
         if options.halves:
             with job.stage("half-set models"):
                 check_halves(job, options, self.device, fit_structural)
@@ -199,26 +196,6 @@ class StructuralFit:
     def _first_band(self) -> int:
         """Fourier pixels of the shells in which motion is looked for first."""
         return round(self.data.box * self.data.pixel_size / COARSE)
-
-    def _place_model(self, consensus: Consensus) -> CoarseModel:
-        """Read the model, and refuse it where it does not lie in the consensus."""
-        atoms = read_structure(self.options.model).without_hydrogens()
-        if self.options.check_docking:
-            box = consensus.unmasked.shape[-1]
-            # A model that is given without its map has the centre of the box at 0.
-            pixel_size = self.data.pixel_size
-            origin = np.full(3, -(box // 2) * pixel_size)
-            target = DockingMap(consensus.mean.numpy(), pixel_size, origin)
-            found = check_docking(keep_placed(atoms, self.restraints, self.options.model), target)
-            found.require()
-            self.job.decide("place of the model", found.frame, found.sentence)
-            atoms = found.place_in_box(atoms)
-        coarse = coarse_grain(atoms)
-        for line in coarse.describe():
-            self.job.log(line)
-        if self.restraints is not None:
-            self.job.decide("confidences", {}, "; ".join(self.restraints.describe()))
-        return coarse
 
     def _find_start(
         self, consensus: Consensus, coarse: CoarseModel, views: BeadViews, linear: Job | None
@@ -254,22 +231,19 @@ class StructuralFit:
         linear: Job | None,
         presence: Presence | None,
     ) -> Motion:
-        k, present = self.options.latent_dim, None if presence is None else presence.of
-        if linear is None:
-            passes = count_passes(coarse, self.options.modes, self.options.rounds)
-            progress = self.job.progress(passes * len(source), "motion along normal modes")
-            return find_motion(
-                source, coarse, views,
-                latent_dim=k, modes=self.options.modes, rounds=self.options.rounds,
-                as_whole=not self.options.refine_poses,
-                present=present, watch=progress.advance,
-            )  # fmt: skip
-        reference = torch.from_numpy(coarse.coordinates.astype(np.float32))
-        still = reference.new_zeros(k, *reference.shape)
-        latents = start_from_linear(linear, k, contrast=self.options.contrast).latents
-        latents = latents[torch.from_numpy(self.trained)]
-        scale = fit_scale(source, views, lambda rows: reference.expand(len(rows), -1, -1), present)
-        return Motion(still[0], still, latents, scale)
+        options, known = self.options, None
+        if linear is not None:
+            start = start_from_linear(linear, options.latent_dim, contrast=options.contrast)
+            known = start.latents[torch.from_numpy(self.trained)]
+        passes = count_passes(coarse, options.modes, options.rounds)
+        progress = self.job.progress(passes * len(source), "motion along normal modes")
+        return find_motion(
+            source, coarse, views,
+            latent_dim=options.latent_dim, modes=options.modes, rounds=options.rounds,
+            as_whole=not options.refine_poses,
+            present=None if presence is None else presence.of,
+            known=known, watch=progress.advance,
+        )  # fmt: skip
 
     @property
     def _contrast_sd(self) -> float:
@@ -303,7 +277,8 @@ class StructuralFit:
         )  # fmt: skip
         views.scale.copy_(motion.scale)
         weigh = None if held is None else held.weigh
-        priors = StructuralPriors(coarse, options.elastic_keep, weigh)
+        ideal = options.bond_lengths == "ideal"
+        priors = StructuralPriors(coarse, options.elastic_keep, weigh, ideal=ideal)
         data = self.data
         latent, view = self._make_latent(motion.latents, consensus.mean)
         poses = PoseTable(len(data), data.box) if options.refine_poses else None
@@ -314,6 +289,7 @@ class StructuralFit:
             first_band=self._first_band,
             elastic_weight=min(1.0, (1 + options.latent_dim) / len(data)),
             pose_sd=options.pose_sd,
+            held_epochs=int(options.linear is not None),
         )
         source = make_source(data.particles, data.sign, consensus.noise.power, self.device)
         modules = modules.to(self.device)

@@ -42,7 +42,11 @@ _VOLUMES = 192
 _BOX = 32
 _DIRECTIONS = 10
 _SAID = 4  # directions that sentences tell of
-_FAR, _DOUBTFUL = 2.0, 0.1  # times what copies give; p-value
+_VERDICTS = {
+    "heterogeneous": FOUND,
+    "homogeneous": NOTHING_FOUND,
+    "undecided": UNDECIDED,
+}
 
 
 def measure_volume_spread(volumes: Tensor, mask: Tensor, most: int = _DIRECTIONS) -> FloatArray:
@@ -207,21 +211,13 @@ def describe_null(
             beaten = int((tops >= one["variance_explained"]).sum())
             one["p_value_by_counting"] = (1 + beaten) / (copies + 1)
     return {
-        "verdict": _judge(judged, tops),
+        "verdict": _VERDICTS[judged.verdict],
         "significant": judged.significant,
         "directions": directions,
         "copies": copies,
         "smallest_p_by_counting": 1 / (copies + 1),
         "heterogeneity": {"verdict": judged.verdict, "directions": directions},
     }
-
-
-def _judge(judged: Heterogeneity, tops: FloatArray | None) -> str:
-    """Judge the first direction; few copies may not tell it from noise though it is far from it."""
-    if judged.significant:
-        return FOUND
-    far = tops is not None and judged.variance_explained[0] > _FAR * tops.max()
-    return UNDECIDED if far and judged.p_value[0] < _DOUBTFUL else NOTHING_FOUND
 
 
 def _draw(found: dict[str, Any]) -> Picture:

@@ -96,8 +96,9 @@ def validate(
     parts, skipped = choose_parts(subject, chosen)
     set_threads(threads)
     with JobFolder.start(
-        out, "validate", chosen, _fingerprint(subject, chosen), resume=resume, overwrite=overwrite
-    ) as folder:
+        out, "validate", chosen, _fingerprint(subject, chosen), sources={"job": subject.job.path},
+        resume=resume, overwrite=overwrite,
+    ) as folder:  # fmt: skip
         if not folder.already_finished:
             Validation(folder, subject, chosen, device, threads).run(parts, skipped)
     return open_job(out)

@@ -19,7 +19,11 @@ from cryosway.protein.folding._losses import (
 from cryosway.protein.folding._new_network import make_esmfold, write_esmfold
 from cryosway.protein.folding._sanity import find_flaws
 from cryosway.protein.folding._trrosetta import TrRosetta
-from cryosway.protein.folding._trrosetta_network import PairDistributions, read_alignment
+from cryosway.protein.folding._trrosetta_network import (
+    PairDistributions,
+    list_weights,
+    read_alignment,
+)
 
 __all__ = [
     "BREAK",
@@ -43,6 +47,7 @@ __all__ = [
     "lay_out",
     "lddt_by_residue",
     "lddt_loss",
+    "list_weights",
     "make_esmfold",
     "name_chain",
     "plan_batches",

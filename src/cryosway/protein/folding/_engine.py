@@ -6,7 +6,7 @@ from typing import Protocol, final, runtime_checkable
 
 from cryosway._errors import CryoswayError
 from cryosway.protein._sequences import SequenceRecord
-from cryosway.protein.prediction import Prediction, list_models, read_prediction
+from cryosway.protein.prediction import Prediction, read_prediction, require_models
 
 
 @runtime_checkable
@@ -49,10 +49,7 @@ class FileEngine:
     name = "files"
 
     def __init__(self, folder: Path) -> None:
-        paths = list_models(folder)
-        if not paths:
-            msg = f"{folder} holds no models (mmCIF or PDB); give the folder of another program"
-            raise CryoswayError(msg)
+        paths = require_models(folder)
         self._folder = folder
         self._found: dict[str, Path] = {}
         for path in paths:

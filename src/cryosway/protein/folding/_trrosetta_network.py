@@ -125,8 +125,14 @@ def parse_alignment(text: str, source: str | Path) -> list[str]:
     return rows
 
 
-def load_networks(folder: Path, device: torch.device) -> list[nn.Module]:
-    """Load all weights (``*.pt``) of a folder; they are read as numbers, no code is run."""
+def list_weights(folder: Path) -> list[Path]:
+    """List the weights (``*.pt``) in a folder.
+
+    Raises
+    ------
+    CryoswayError
+        When there are none.
+    """
     paths = sorted(folder.glob("*.pt"))
     if not paths:
         msg = (
@@ -134,8 +140,13 @@ def load_networks(folder: Path, device: torch.device) -> list[nn.Module]:
             "tr-rosetta-pytorch 0.0.3 (MIT) there"
         )
         raise CryoswayError(msg)
+    return paths
+
+
+def load_networks(folder: Path, device: torch.device) -> list[nn.Module]:
+    """Load all weights of a folder; they are read as numbers, no code is run."""
     networks: list[nn.Module] = []
-    for path in paths:
+    for path in list_weights(folder):
         state = {name: torch.from_numpy(np.array(value))
                  for name, value in load_torch_archive(path).items()
                  if not name.startswith("to_prob_bb")}  # fmt: skip

@@ -17,7 +17,7 @@ from cryosway.protein.language._corpus import Corpus
 from cryosway.protein.language._embedding import Embeddings, embed_sequences, resolve_layers
 from cryosway.protein.language._held_out import HeldOut
 from cryosway.protein.language._language_step import LanguageStep, Recipe
-from cryosway.protein.language._model import LanguageModel
+from cryosway.protein.language._model import LanguageModel, TooLongError
 from cryosway.protein.language._network import encode, encode_layers, predict_tokens, use_bf16
 from cryosway.protein.language._packed import Packed, plan_batches
 from cryosway.protein.language._presets import (
@@ -43,6 +43,7 @@ __all__ = [
     "Recipe",
     "Scores",
     "Size",
+    "TooLongError",
     "build_config",
     "build_network",
     "embed_sequences",

@@ -24,6 +24,24 @@ _MOST_WORKERS = 8  # each of them holds a batch in memory
 
 
 @final
+class TooLongError(CryoswayError):
+    """A sequence does not fit into memory, even by itself.
+
+    Attributes
+    ----------
+    number : int
+        Its number among those that were given.
+    """
+
+    def __init__(self, length: int, device: torch.device, number: int) -> None:
+        super().__init__(
+            f"a sequence of {length} residues does not fit into the memory of {device}; cut it "
+            "into domains, or leave it out (--skip-bad)"
+        )
+        self.number = number
+
+
+@final
 class LanguageModel:
     """ESM-2, ready to read sequences.
 
@@ -101,7 +119,7 @@ class LanguageModel:
 
         Raises
         ------
-        CryoswayError
+        TooLongError
             When a single sequence does not fit into memory.
         """
         batches = plan_batches([len(tokens) for tokens in sequences], batch_tokens)
@@ -132,11 +150,8 @@ class LanguageModel:
             if not is_out_of_memory(error):
                 raise
             if len(batch) == 1:
-                message = (
-                    f"a sequence of {packed.lengths[0] - 2} residues does not fit into the memory "
-                    f"of {self.device}; leave out longer ones with --longest"
-                )
-                raise CryoswayError(message) from None
+                length, number = packed.lengths[0] - 2, int(batch[0])
+                raise TooLongError(length, self.device, number) from None
         else:
             yield batch, result
             return

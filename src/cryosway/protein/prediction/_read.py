@@ -62,6 +62,21 @@ def list_models(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.name.endswith(_SUFFIXES))
 
 
+def require_models(folder: Path) -> list[Path]:
+    """List the models in a folder of another program.
+
+    Raises
+    ------
+    CryoswayError
+        When there are none.
+    """
+    found = list_models(folder)
+    if not found:
+        msg = f"{folder} holds no models (mmCIF or PDB); give the folder of another program"
+        raise CryoswayError(msg)
+    return found
+
+
 def _list_tokens(atoms: AtomTable) -> tuple[NDArray[np.bool_], IndexArray, int]:
     """Say which atoms are of polymers, and the token of each polymer residue of how many.
 
