@@ -126,3 +126,8 @@ def test_mistakes_are_told(folder, model, density):
         dock(model, folder / "noise.mrc", folder / "chain", chains=("Z",))
     with pytest.raises(CryoswayError, match=r"absent.cif cannot be read"):
         dock(folder / "absent.cif", folder / "noise.mrc", folder / "absent")
+
+
+def test_an_assembly_of_models_is_docked_by_itself(tmp_path):
+    with pytest.raises(CryoswayError, match="models=all is of one file and one copy"):
+        dock("model.cif", "map.mrc", tmp_path / "out", models="all", copies=(2,))

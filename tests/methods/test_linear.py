@@ -113,6 +113,7 @@ def test_half_maps_resolution_and_support(job):
     assert curve.shape == (16,) and curve[2:5].min() > 0.8
     assert 50 < job.n_effective(z) < 600
     assert job.box == 32 and job.pixel_size == 4.5
+    assert "local_resolution" in [entry["kind"] for entry in job.volumes]
 
 
 def test_table_has_what_the_fit_found(job, two_states):

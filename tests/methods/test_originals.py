@@ -5,7 +5,7 @@ import pytest
 from numpy.lib.recfunctions import append_fields
 
 import cryosway as cs
-from cryosway import CryoswayWarning
+from cryosway import CryoswayError, CryoswayWarning
 from cryosway.cli import main
 from cryosway.engine import JobFolder, write_table
 from cryosway.methods._job_files import particles_table
@@ -151,3 +151,17 @@ def test_command_line_notes_paths_made_absolute(project, tmp_path, monkeypatch):
     here = {"particles": [str(project / "J1_particles.cs")], "images_dir": str(project)}
     assert info["sources"] == here
     assert info["chosen"] == ["box"]
+
+
+def test_particles_are_known_by_their_uid(project, tmp_path):
+    """Of a job on a part of a file, and where the rows of the file have changed."""
+    whole = cs.read_particles(project / "J1_particles.cs")
+    job = make_job(tmp_path / "linear", whole[::-1])
+    records = np.load(project / "J1_particles.cs")
+    found = select(job, tmp_path / "out", particles=project / "J1_particles.cs")
+    np.testing.assert_array_equal(found, records[::-1][20:])
+    with (tmp_path / "part.cs").open("wb") as file:
+        np.save(file, records[3:])
+    lacking = f"lacks 3 of the 20 .* first is uid {records['uid'][2]}"
+    with pytest.raises(CryoswayError, match=lacking):
+        select(job, tmp_path / "none", particles=tmp_path / "part.cs")

@@ -170,6 +170,7 @@ def test_half_maps_are_of_exactly_these_particles(one_state, tmp_path):
     maps = cs.open_job(tmp_path / "out" / "maps")
     expected = job.particles[wanted]["half"]
     assert maps.particles["half"].tolist() == expected.tolist(), "half-sets are those of the job"
+    assert "local_resolution" in [entry["kind"] for entry in maps.volumes]
     by_hand = cs.backproject(particles[wanted.to_numpy()], tmp_path / "hand")
     for name in ("unmasked.mrc",):  # does not depend on the halves
         found, right = (read_map(j.path / "volumes" / name)[0] for j in (maps, by_hand))

@@ -1,18 +1,24 @@
 """`structural` on three states of adenylate kinase."""
 
+from dataclasses import replace
+
 import gemmi
 import numpy as np
 import pytest
 import torch
 
-from cryosway._errors import CryoswayError
-from cryosway.engine import read_json
+from cryosway._errors import CryoswayError, CryoswayWarning
+from cryosway.engine import JobFolder, read_json
+from cryosway.methods._dock.given import read_given
+from cryosway.methods._fit_input import FitInput
 from cryosway.methods._structural.bead_ensemble import BeadEnsemble
 from cryosway.methods._structural.model import StructuralDecoder, StructuralModel
+from cryosway.methods._structural.place import look_at_images
+from cryosway.methods._structural.step import StructuralPriors
 from cryosway.methods._structural.structural import structural
 from cryosway.methods._structural.views import BeadViews, ScaleSums
-from cryosway.particles import read_map
-from cryosway.protein import coarse_grain, read_structure, write_structure
+from cryosway.particles import read_map, read_particles
+from cryosway.protein import AtomTable, coarse_grain, read_structure, write_structure
 from cryosway.simulate import adenylate_kinase_states, simulate
 from cryosway.simulate._options import SimulateOptions
 from cryosway.simulate._states import load_states
@@ -47,8 +53,14 @@ def images(states, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(states, tmp_path_factory):
+    """The middle state, with two waters."""
     path = tmp_path_factory.mktemp("model") / "model.cif"
-    write_structure(path, states[1])
+    waters = replace(
+        states[1][:2], residue_names=np.full(2, "HOH"), atom_names=np.full(2, "O"),
+        elements=np.full(2, "O"), atomic_numbers=np.full(2, 8, np.int16), chains=np.full(2, "W"),
+        residue_numbers=np.arange(2, dtype=np.int32),
+    )  # fmt: skip
+    write_structure(path, AtomTable.concatenate([states[1], waters]))
     return path
 
 
@@ -109,6 +121,54 @@ def test_models_along_directions_lie_on_the_map(job):
     beads = torch.from_numpy(coarse_grain(atoms).coordinates - centre).float()
     density = StructuralModel.load(job.path).views.density(beads[None])[0].numpy()
     assert np.corrcoef(density.ravel(), mean.ravel())[0, 1] > 0.6
+
+
+def test_says_what_was_left_out_and_whether_images_show_the_rest(job):
+    assert "2 waters were left out" in (job.path / "log.txt").read_text()
+    decided = {one["what"]: one for one in read_json(job.path / "decisions.json")}
+    assert decided["projections of the model"]["value"] == "good"
+    assert "the images show the model" in decided["projections of the model"]["why"]
+
+
+def test_agreement_of_model_and_map_is_among_the_curves(job):
+    (entry,) = [
+        one for one in read_json(job.path / "curves.json")["fsc"] if "model" in one["label"]
+    ]
+    assert entry["volume"] == "unmasked.mrc"
+    assert min(entry["value"][1:5]) > 0.5
+    assert len(entry["value"]) == len(entry["frequency_per_angstrom"])
+
+
+def test_warns_of_images_that_do_not_show_the_model(images, states, tmp_path):
+    """Particles with each other's poses."""
+    particles = read_particles(images.particles)
+    order = np.random.default_rng(1).permutation(COUNT)
+    wrong = particles.with_poses(particles.rotations[order], particles.shifts)
+    data = FitInput(wrong, np.ones(COUNT, np.int8), torch.zeros(COUNT, dtype=torch.int64))
+    with (
+        JobFolder.start(tmp_path / "job", "structural", {}) as job,
+        pytest.warns(CryoswayWarning, match="the images do not show the model"),
+    ):
+        look_at_images(job, states[1], data)
+
+
+def test_models_that_are_left_out_are_told_or_taken(states, tmp_path):
+    path = tmp_path / "assembly.cif"
+    write_structure(path, [states[0], states[2]])
+    with pytest.warns(CryoswayWarning, match="holds 2 models, .* give --models all"):
+        assert len(read_given(path, "first")) == len(states[0])
+    both = read_given(path, "all")
+    assert sorted(set(both.chains.tolist())) == ["A", "A-2"]
+    assert len(both) == len(states[0]) + len(states[2])
+
+
+def test_bonds_are_held_to_the_length_asked_for(states):
+    model = coarse_grain(states[0])
+    lengths = [
+        StructuralPriors(model, 0.99, ideal=ideal).continuity.lengths for ideal in (False, True)
+    ]
+    assert lengths[0].std() > 0.01
+    assert torch.isin(lengths[1], torch.tensor([3.8, 2.95])).all()
 
 
 def test_refuses_a_misplaced_model(images, states, tmp_path):

@@ -63,13 +63,13 @@ def reference(states, tmp_path_factory):
     return path
 
 
-def beads_of(atoms):
-    return coarse_grain(atoms).coordinates
+def beads_of(atoms, nucleotide_beads=1):
+    return coarse_grain(atoms, nucleotide_beads=nucleotide_beads).coordinates
 
 
-def errors(job, states, truth):
+def errors(job, states, truth, nucleotide_beads=1):
     """Mean RMSD of the job's models, and of the first state, from each particle's own state."""
-    models = np.stack([beads_of(atoms) for atoms in states])
+    models = np.stack([beads_of(atoms, nucleotide_beads) for atoms in states])
     true = models[truth]
     found = StructuralDecoder(job).beads(job.latents)
     return (np.sqrt(((x - true) ** 2).sum(-1).mean(-1)).mean() for x in (found, models[0]))
@@ -112,15 +112,20 @@ def test_encoder_finds_the_two_states(images, states, reference, tmp_path):
     assert found < 0.9 * still
 
 
-def test_starts_from_linear(images, states, reference, tmp_path):
+@pytest.mark.parametrize(("decoder", "most"), [("both", 0.7), ("modes", 0.9)])
+def test_starts_from_linear(decoder, most, images, states, reference, tmp_path):
     linear = cs.linear(
         images.particles, tmp_path / "linear", components=1, iterations=4, null_tests=0, threads=1
     )
+    chosen = {**QUICK, "decoder": decoder, "rounds": 3}
     job = structural(
-        images.particles, tmp_path / "job", model=reference, linear=linear.path, **QUICK
+        images.particles, tmp_path / "job", model=reference, linear=linear.path, **chosen
     )
-    found, still = errors(job, states, images.truth()["state"].to_numpy())
-    assert found < 0.7 * still
+    truth = images.truth()["state"].to_numpy()
+    found, still = errors(job, states, truth)
+    assert found < most * still
+    # The latents keep what linear knew.
+    assert abs(np.corrcoef(job.latents[:, 0], truth)[0, 1]) > 0.9
 
 
 def test_corrects_poses(images, states, reference, tmp_path):
@@ -200,7 +205,8 @@ def bend(atoms, degrees):
     return atoms.with_coordinates(x)
 
 
-def test_bends_a_nucleic_acid(tmp_path):
+@pytest.mark.parametrize("beads", [1, 3])
+def test_bends_a_nucleic_acid(beads, tmp_path):
     """Two strands of 16S RNA, paired, of which one end is turned by 35°."""
     path = Path(__file__).parents[1] / "data" / "structures" / "4v5d_excerpt.cif.gz"
     atoms = read_structure(path).select_chains(["AA"])
@@ -211,8 +217,9 @@ def test_bends_a_nucleic_acid(tmp_path):
     made = make_images(states, tmp_path, pixel_size=2.5)
     reference = tmp_path / "rna.cif"
     write_structure(reference, states[0])
-    job = structural(made.particles, tmp_path / "job", model=reference, **LENIENT)
-    found, still = errors(job, states, made.truth()["state"].to_numpy())
+    chosen = {**LENIENT, "nucleotide_beads": beads}
+    job = structural(made.particles, tmp_path / "job", model=reference, **chosen)
+    found, still = errors(job, states, made.truth()["state"].to_numpy(), beads)
     assert still > 1.0
     assert found < 0.7 * still
 

@@ -7,6 +7,7 @@ from cryosway.methods._structural.factors import (
     Population,
     fit_population,
     infer_on_axes,
+    regress_population,
     start_population,
 )
 
@@ -56,6 +57,20 @@ def test_finds_mean_and_direction(truth):
     assert error < 0.15
     # The posterior says how wrong it is.
     assert error == pytest.approx(float(covariance.mean()), rel=0.4)
+
+
+def test_known_latents_give_mean_and_direction_with_their_sign(truth):
+    mean, directions = truth
+    information, gradient, z = make_images(mean, directions, precision=4.0)
+    latents = torch.stack([z, torch.full_like(z, -6.0)], dim=1)
+    variances = VARIANCES.repeat(2, 1)
+    found = regress_population(information, gradient, variances, latents, 2.0)
+    assert torch.allclose(found.directions, directions, atol=0.2)
+    assert torch.allclose(found.mean, mean, atol=0.2)
+    # Latents that have nothing to do with the images move nothing.
+    order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(1))
+    lost = regress_population(information, gradient, variances, latents[order], 2.0)
+    assert lost.directions.norm() < 0.2 * directions.norm()
 
 
 def test_stiff_motions_need_support(truth):

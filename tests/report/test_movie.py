@@ -36,7 +36,7 @@ def job(tmp_path_factory, make_report_job):
 
 
 def test_a_caption_tells_where_next_to_no_particles_are(tmp_path, blobs):
-    """Of three maps alike, the picture of the middle one differs: that there is a gap is written."""
+    """Of three maps alike, the picture of the middle one differs by a line of text."""
     entries = []
     (tmp_path / "volumes").mkdir()
     for point, support in enumerate((50.0, 0.2, 60.0), start=1):

@@ -10,6 +10,7 @@ from PIL import Image
 import cryosway as cs
 from cryosway import CryoswayError
 from cryosway.engine import read_json, read_table, write_json, write_table
+from cryosway.report import _map_figures, _morph, _page_maps, _pictures
 
 STATES = {
     "coverage": 0.9,
@@ -139,16 +140,23 @@ def test_a_stored_picture_is_shown_as_it_is(job):
     shown = cs.plot.picture(job, "validation_null")
     with Image.open(io.BytesIO(shown._repr_png_())) as image:
         assert image.size == (40, 30)
-        assert np.asarray(image.convert("RGB")).ptp() == 0
+        assert np.ptp(np.asarray(image.convert("RGB"))) == 0
     with pytest.raises(CryoswayError, match="no picture halves; there are validation_null"):
         cs.plot.picture(job, "halves")
 
 
-def test_every_picture_of_a_report_is_a_call(tmp_path, make_report_job):
-    """The names differ where a call covers several figures."""
+def test_every_picture_of_a_report_is_a_call(tmp_path, make_report_job, monkeypatch):
+    """The names differ where a call covers several figures; what is drawn is not looked at."""
     folder = make_report_job(tmp_path / "job")
     add_landscapes(folder)
-    cs.report(folder)
+    blank = np.zeros((8, 8, 4), np.uint8)
+    monkeypatch.setattr(_map_figures, "render_scene", lambda *_, **__: blank)
+    monkeypatch.setattr(_morph, "render_scene", lambda *_, **__: blank)
+    monkeypatch.setattr(_page_maps, "animate_morph", lambda *_, **__: b"GIF")
+    monkeypatch.setattr(_pictures, "figure_png", lambda _: b"PNG")
+    page = cs.report(folder).read_text()
+    assert "50 (40 to 60)" in page, "populations with their intervals"
+    assert all(f'<section id="{name}">' in page for name in ("states", "volumes"))
     calls = {
         "latents": "landscape",
         "umap": "embedding",
@@ -162,7 +170,7 @@ def test_every_picture_of_a_report_is_a_call(tmp_path, make_report_job):
         "fsc_states": "fsc",
     }
     names = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert {"volume_space", "state_maps", "fsc_states"} <= names
+    assert {"volume_space", "state_maps", "fsc_states", "local_resolution"} <= names
     assert {calls.get(name, name) for name in names} <= set(cs.plot.__all__)
 
 

@@ -38,8 +38,15 @@ class ParticleFiles:
     @classmethod
     def recall(cls, noted: dict[str, Any]) -> "ParticleFiles":
         """Undo `describe`, of paths or text."""
-        paths = {
-            name: Path(noted[name]) for name in ("images_dir", "poses", "ctf") if name in noted
-        }
-        switches = {name: bool(noted.get(name)) for name in ("accept_defaults", "changed")}
-        return cls(tuple(Path(path) for path in noted["particles"]), **paths, **switches)
+
+        def find(name: str) -> Path | None:
+            return Path(noted[name]) if name in noted else None
+
+        return cls(
+            tuple(Path(path) for path in noted["particles"]),
+            images_dir=find("images_dir"),
+            poses=find("poses"),
+            ctf=find("ctf"),
+            accept_defaults=bool(noted.get("accept_defaults")),
+            changed=bool(noted.get("changed")),
+        )

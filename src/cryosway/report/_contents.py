@@ -201,68 +201,10 @@ class Contents:
             return None
         audited = {"structural": _fingerprint(weights)}
         stages = [Stage("audit", folder, read_job_info(folder)) for folder in folders]
-        found = [stage for stage in stages
-                 if stage.info.get("status") == "finished" and stage.info.get("inputs") == audited]  # fmt: skip
-        return max(found, key=lambda stage: str(stage.info["updated"]), default=None)
-
-    @property
-    def particles(self) -> float | None:
-        """Particles that support it, where known."""
-        value = self.entry.get("n_effective")
-        return None if value is None else float(value)
-
-    @property
-    def support(self) -> float:
-        """Particles at its very place, or else those that made it; infinite where not known."""
-        value = self.entry.get("support", self.entry.get("n_effective"))
-        return float("inf") if value is None else float(value)
-
-
-@dataclass(frozen=True)
-class Contents:
-    """A job folder with its steps.
-
-    Attributes
-    ----------
-    root : Path
-        The folder that gets the report.
-    info : dict
-        Its ``job.json``.
-    main : Stage
-        The step with the answer.
-    stages : list of Stage
-        All steps in order; the job itself where it is not a run.
-    """
-
-    root: Path
-    info: dict[str, Any]
-    main: Stage
-    stages: list[Stage] = field(default_factory=list)
-
-    @property
-    def folders(self) -> list[Stage]:
-        """All folders that decide and warn: the steps, and the job that they are steps of."""
-        outer = Stage(str(self.info.get("command", "job")), self.root, self.info)
-        own = any(stage.path == self.root for stage in self.stages)
-        return self.stages if own else [outer, *self.stages]
-
-    @cached_property
-    def audit(self) -> Stage | None:
-        """The latest audit of the main step: in a folder of this one, or beside it or that step."""
-        weights = self.main.path / "model.safetensors"
-        if not weights.exists():
-            return None
-        with weights.open("rb") as file:
-            audited = hashlib.file_digest(file, "sha256").hexdigest()
-        root, main = self.root.resolve(), self.main.path.resolve()
-        folders = {path.parent for place in (root, root.parent, main.parent)
-                   for path in place.glob("*/audit.json")}  # fmt: skip
-        stages = [Stage("audit", folder, read_job_info(folder)) for folder in folders]
         found = [
             stage
             for stage in stages
-            if stage.info.get("status") == "finished"
-            and stage.info.get("inputs", {}).get("structural") == audited
+            if stage.info.get("status") == "finished" and stage.info.get("inputs") == audited
         ]
         return max(found, key=lambda stage: str(stage.info["updated"]), default=None)
 

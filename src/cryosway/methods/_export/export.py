@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import explain_os_errors
@@ -119,7 +120,7 @@ class Selection:
             particles, wanted = _read(path, images_dir), rows
         else:
             particles = _read(source, images_dir)
-            wanted = main.particles["index"].to_numpy(np.int64)[rows]
+            wanted = _find_in_file(particles, main.particles.iloc[rows])
         if len(wanted) and wanted.max() >= len(particles):
             message = (
                 f"the particle file has {len(particles)} rows, but the job needs row "
@@ -151,6 +152,22 @@ def _read(path: Path, images_dir: Path | None) -> Particles:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryoswayWarning)  # the job's own run has shown them
         return read_particles(path, images_dir, accept_defaults=True)
+
+
+def _find_in_file(particles: Particles, table: pd.DataFrame) -> Rows:
+    """Give the rows of a file that hold a job's particles: by cryoSPARC's uid, if both know it."""
+    source = particles.source
+    if "uid" not in table or "uid" not in source or not source["uid"].is_unique:
+        return table["index"].to_numpy(np.int64)
+    found = pd.Index(source["uid"]).get_indexer(table["uid"])
+    if (found < 0).any():
+        message = (
+            f"the particle file lacks {int((found < 0).sum())} of the {len(table)} particles (the "
+            f"first is uid {table['uid'].to_numpy()[found < 0][0]}); give the file that the job "
+            "was made from"
+        )
+        raise CryoswayError(message)
+    return found.astype(np.int64)
 
 
 def _choose_rows(job: Job, options: ExportOptions) -> Rows:

@@ -1,10 +1,10 @@
 """What a run follows through the particles: models that are given, or to be folded."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain as join
 from pathlib import Path
 
 from cryosway._errors import CryoswayError
@@ -163,7 +163,7 @@ def choose_predictions(options: RunOptions) -> list[Body]:
     """
     models: dict[tuple[str, ...], Path] = {}
     listed = (require_models(one) if one.is_dir() else [one] for one in options.prediction)
-    for path in join.from_iterable(listed):
+    for path in itertools.chain.from_iterable(listed):
         parts = tuple(sorted(read_prediction(path).sequence.split(":")))
         models.setdefault(parts, path)
     if options.sequence is None:

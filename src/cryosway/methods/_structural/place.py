@@ -3,10 +3,11 @@
 import warnings
 
 import numpy as np
+from torch import Tensor
 
 from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder, read_json
-from cryosway.inference import Consensus
+from cryosway.inference import Consensus, weigh_shells
 from cryosway.methods._dock.agreement import measure_agreement
 from cryosway.methods._dock.check import check_docking
 from cryosway.methods._dock.given import read_given
@@ -41,7 +42,7 @@ def place_model(
         job.decide("confidences", {}, "; ".join(restraints.describe()))
     if options.check_docking:
         seen = keep_placed(coarse.atoms, restraints, options.model)
-        _look_at_images(job, seen, data)
+        look_at_images(job, seen, data)
     return coarse
 
 
@@ -49,7 +50,7 @@ def write_agreement(
     job: JobFolder, coarse: CoarseModel, consensus: Consensus, pixel_size: float
 ) -> None:
     """Add the FSC of the model, as it was given, with the consensus to curves.json."""
-    target = _open_map(consensus.unmasked.numpy(), pixel_size)
+    target = _open_map(consensus.unmasked, pixel_size)
     curve = measure_agreement(coarse.atoms, target).as_curve()
     label = "model as given and map, masked, corrected"
     entry = {**curve, "label": label, "volume": "unmasked.mrc"}
@@ -65,7 +66,8 @@ def _place_in_map(
     atoms: AtomTable,
 ) -> AtomTable:
     """Give the model in the frame of poses, if it lies in a half-map, in whatever frame."""
-    half_map = (consensus.half_maps[0] * consensus.mask).numpy()
+    mask, curve = consensus.mask, consensus.curves["corrected"]
+    half_map = weigh_shells(consensus.half_maps[0] * mask, curve) * mask
     placed = keep_placed(atoms, restraints, options.model)
     found = check_docking(placed, _open_map(half_map, data.pixel_size))
     found.require()
@@ -73,7 +75,7 @@ def _place_in_map(
     return found.place_in_box(atoms)
 
 
-def _look_at_images(job: JobFolder, atoms: AtomTable, data: FitInput) -> None:
+def look_at_images(job: JobFolder, atoms: AtomTable, data: FitInput) -> None:
     """Compare images with projections of the model; warn where they do not show it."""
     found = check_views(atoms, data.particles, sign=data.sign)
     job.decide("projections of the model", found.verdict, found.sentence)
@@ -82,7 +84,7 @@ def _look_at_images(job: JobFolder, atoms: AtomTable, data: FitInput) -> None:
         warnings.warn(found.sentence, CryoswayWarning, stacklevel=2)
 
 
-def _open_map(density: np.ndarray, pixel_size: float) -> DockingMap:
+def _open_map(density: Tensor, pixel_size: float) -> DockingMap:
     """Take a map of which the centre of the box is at 0, as a model without its map has it."""
     origin = np.full(3, -(len(density) // 2) * pixel_size)
-    return DockingMap(density, pixel_size, origin)
+    return DockingMap(density.numpy(), pixel_size, origin)

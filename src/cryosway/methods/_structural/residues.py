@@ -43,6 +43,11 @@ def check_halves(
     fit
         Does the work of a structural job in a folder.
     """
+    if options.linear is not None:
+        job.decide(
+            "start of the half-set models", "normal modes",
+            "latents of linear stand on components that both half-sets made",
+        )  # fmt: skip
     fitted = Fitted.open(job.path)
     halves = fit_halves(fitted, options, device, fit)
     found = compare_halves(job, fitted, halves, device, options.seed)

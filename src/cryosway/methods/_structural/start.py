@@ -30,12 +30,12 @@ from cryosway.priors import find_normal_modes
 from cryosway.protein import CoarseModel
 from cryosway.volumes import Slices
 
+FEWEST_MODES = 6  # to begin with
 _PRIOR_RMS = 1.5  # Å, of the softest mode at the outset
 _STEP = 0.5  # Å rms, of the differences that stand for derivatives
 _LONGEST = 1.5  # Å rms: how far derivatives are taken to hold
 _SMALL = 0.75  # Å rms: motions that the first order holds for
 _NEARLY_ALL = 0.99  # of the particles
-_FEWEST = 6  # modes to begin with
 _PART = 256  # images
 _RIGID = 6  # motions of the basis that come first
 _MODE_ROUNDS = 8  # of a ribosome's 24 modes: stiffness to a few percent, overlaps above 0.97
@@ -147,7 +147,7 @@ def count_passes(model: CoarseModel, modes: int, rounds: int) -> int:
 
 def _count_motions(most: int, rounds: int) -> list[int]:
     """Say how many motions to look for in each linearisation: the number of modes doubles."""
-    counts = [_RIGID + _FEWEST]
+    counts = [_RIGID + FEWEST_MODES]
     while counts[-1] < most:
         counts.append(min(2 * counts[-1] - _RIGID, most))
     return [*counts[:-1], *[most] * rounds]

@@ -46,6 +46,7 @@ from cryosway.methods._structural.presence import (
 from cryosway.methods._structural.residues import check_halves
 from cryosway.methods._structural.results import write_results
 from cryosway.methods._structural.start import (
+    FEWEST_MODES,
     Motion,
     count_passes,
     find_motion,
@@ -232,14 +233,17 @@ class StructuralFit:
         presence: Presence | None,
     ) -> Motion:
         options, known = self.options, None
+        modes, rounds = options.modes, options.rounds
         if linear is not None:
             start = start_from_linear(linear, options.latent_dim, contrast=options.contrast)
             known = start.latents[torch.from_numpy(self.trained)]
-        passes = count_passes(coarse, options.modes, options.rounds)
+            if options.decoder != "modes":
+                modes, rounds = FEWEST_MODES, 1  # networks bend from there; straight paths tear
+        passes = count_passes(coarse, modes, rounds)
         progress = self.job.progress(passes * len(source), "motion along normal modes")
         return find_motion(
             source, coarse, views,
-            latent_dim=options.latent_dim, modes=options.modes, rounds=options.rounds,
+            latent_dim=options.latent_dim, modes=modes, rounds=rounds,
             as_whole=not options.refine_poses,
             present=None if presence is None else presence.of,
             known=known, watch=progress.advance,
@@ -289,7 +293,7 @@ class StructuralFit:
             first_band=self._first_band,
             elastic_weight=min(1.0, (1 + options.latent_dim) / len(data)),
             pose_sd=options.pose_sd,
-            held_epochs=int(options.linear is not None),
+            held_epochs=int(options.linear is not None and options.epochs > 1),
         )
         source = make_source(data.particles, data.sign, consensus.noise.power, self.device)
         modules = modules.to(self.device)
