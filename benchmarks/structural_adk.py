@@ -118,9 +118,18 @@ def score(job: Job, made: SimulatedSet, reference: Path, path: KinasePath) -> di
 
 
 def score_still(job: Job) -> dict[str, Any]:
-    """Say how far the model has moved where nothing moves, or nothing is to be seen, Å."""
+    """Say how far models have moved where nothing moves, or nothing is to be seen, Å.
+
+    From the reference, and from their own mean: what all share is no motion, but what beads at Cα
+    differ by from the atoms that the images are made of.
+    """
     moved = job.particles["displacement"].to_numpy(np.float64)
-    return {"displacement": {"mean": float(moved.mean()), "largest": float(moved.max())}}
+    found = StructuralDecoder(job).beads(job.latents)
+    apart = np.linalg.norm(found - found.mean(0), axis=-1).mean(1)
+    return {
+        "displacement": {"mean": float(moved.mean()), "largest": float(moved.max())},
+        "from_mean": {"mean": float(apart.mean()), "largest": float(apart.max())},
+    }
 
 
 def merge_result(folder: Path, case: str, seed: int, entry: dict[str, Any]) -> None:
