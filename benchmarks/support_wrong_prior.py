@@ -33,7 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 
 PRIORS = ("right", "missing", "turned", "added")
 BOX, PIXEL_SIZE, STATES, MIDDLE = 32, 3.5, 5, 2
-TURN, BESIDE = 40.0, 1.4  # degrees; of the LID's distance from the centre, on the other side
+TURN, BESIDE = 40.0, 1.8  # degrees; of the LID's distance from the centre, on the other side
 NOT_THERE, THERE = 0.15, 0.5  # true amplitude
 
 

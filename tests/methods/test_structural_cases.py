@@ -125,7 +125,7 @@ def test_starts_from_linear(decoder, most, images, states, reference, tmp_path):
     found, still = errors(job, states, truth)
     assert found < most * still
     # The latents keep what linear knew.
-    assert abs(np.corrcoef(job.latents[:, 0], truth)[0, 1]) > 0.9
+    assert abs(np.corrcoef(job.latents[:, 0], truth)[0, 1]) > 0.85
 
 
 def test_corrects_poses(images, states, reference, tmp_path):

@@ -1,6 +1,7 @@
 """K-means clusters of the particles."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,8 @@ def _fit_centres(sample: FloatArray, count: int, seed: int) -> FloatArray:
     from sklearn.cluster import KMeans
     from sklearn.utils import check_random_state
 
-    draws, best = check_random_state(seed), None
+    draws = check_random_state(seed)
+    best: Any = None
     with Progress(_STARTS, "k-means") as progress:
         for _ in range(_STARTS):
             found = KMeans(count, n_init=1, random_state=draws).fit(sample)

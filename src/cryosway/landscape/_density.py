@@ -150,4 +150,4 @@ def _local_spread(x: FloatArray, y: FloatArray) -> float:
         return 0.0
     nearest = max(2, round(_NEAR * len(points)))
     distance, _ = cKDTree(points).query(points, k=[nearest + 1])
-    return float(np.median(distance)) / np.sqrt(-4 * np.log1p(-nearest / len(points)))
+    return float(np.median(distance) / np.sqrt(-4 * np.log1p(-nearest / len(points))))

@@ -89,8 +89,10 @@ class _Epochs:
         if len(words) != 2 or not all(word.isdigit() for word in words):
             return
         done, total = map(int, words)
-        self.progress = self.progress or Progress(total, self._label)
-        self.progress.advance(done - self.progress.done)
+        if self.progress is None and done:  # the first epoch compiles: no measure of the others
+            self.progress = Progress(total, self._label, done=done)
+        elif self.progress is not None:
+            self.progress.advance(done - self.progress.done)
 
     def flush(self) -> None:
         """Do nothing: all is shown at once."""

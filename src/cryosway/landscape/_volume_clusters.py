@@ -57,7 +57,7 @@ def _cut(tree: FloatArray, distances: FloatArray, count: int) -> IntArray:
     smallest = max(3, round(min(SMALLEST, 0.25 / count) * len(distances)))
     best, large = np.ones(len(distances), np.int64), np.array([1])
     for branches in range(count, len(distances)):
-        labels = fcluster(tree, branches, criterion="maxclust")
+        labels = fcluster(tree, branches, criterion="maxclust").astype(np.int64)
         found = np.flatnonzero(np.bincount(labels) >= smallest)
         if len(found) > len(large):
             best, large = labels, found

@@ -71,7 +71,8 @@ class VolumeIndex:
         density : array_like
             Shape (D, D, D), axes (z, y, x).
         kind : str
-            mean, unmasked, half, component, cluster, path, state, mask or local_resolution.
+            mean, unmasked, half, component, cluster, path, state, volume_cluster, mask or
+            local_resolution.
         label : str
             What a reader calls it.
         resolution : float, optional

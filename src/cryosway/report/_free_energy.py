@@ -33,7 +33,7 @@ def plot_free_energy(found: dict[str, Any]) -> Figure:
         count = len(profiles) + (plane is not None)
         rows = 2 if count > 3 else 1
         figure, axes = new_figure(rows, -(-count // rows), height=2.7 if count > 2 else 3.2)
-        figure.get_layout_engine().set(wspace=0.08)
+        figure.set_layout_engine("constrained", wspace=0.08)
         rest = list(axes.ravel())
         if plane is not None:
             _draw_plane(rest.pop(0), plane, found["states"])
@@ -119,8 +119,8 @@ def _draw_plane(axis: Axes, plane: dict[str, Any], states: list[dict[str, Any]])
     shades = axis.contourf(x, y, energy, levels, cmap="cividis")
     axis.contour(x, y, energy, np.arange(1.0, HIGHEST), colors="white", linewidths=0.6)
     shown = energy < HIGHEST
-    axis.set_xlim(*_find_window(x, shown.any(axis=0)))
-    axis.set_ylim(*_find_window(y, shown.any(axis=1)))
+    axis.set_xlim(*_find_window(x, np.asarray(shown.any(axis=0))))
+    axis.set_ylim(*_find_window(y, np.asarray(shown.any(axis=1))))
     bar = axis.figure.colorbar(shades, ax=axis, fraction=0.05, pad=0.02, ticks=range(7))
     bar.set_label("free energy (kT)", fontsize=8)
     bar.outline.set_visible(False)

@@ -123,7 +123,7 @@ def write_command(info: dict[str, Any], out: str, given: list[str] | None = None
 def _name_input(command: str, config: dict[str, Any], info: dict[str, Any]) -> list[str]:
     """Give what a command was given first; in capitals where job.json does not say."""
     sources = info.get("sources") or {}
-    for name in ("particles", "jobs"):
+    for name in ("particles", "jobs", "sequences", "folders"):
         if isinstance(sources.get(name), list):
             return [str(one) for one in sources[name]]
     if command in _PLACEHOLDERS:

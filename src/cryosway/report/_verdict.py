@@ -7,6 +7,7 @@ import numpy as np
 from cryosway.jobs import open_job, read_verdict
 from cryosway.report._contents import Contents, MapFile
 from cryosway.report._spectrum import format_p_value
+from cryosway.report._states import describe_states
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MOTION_SENTENCES = 4
@@ -35,7 +36,10 @@ def write_verdict(contents: Contents, validation: Path | None = None) -> list[st
         *_say_docking(contents),
         *_say_motions(contents),
         *_say_resolution(contents),
-        *_say_clusters(contents.maps("cluster")),
+        *(
+            describe_states(contents.main.states, contents.maps("state"))
+            or _say_clusters(contents.maps("cluster"))
+        ),
         *_say_failed_checks(contents),
         *(str(line) for line in contents.main.supplement.get("verdict", [])),
     ]
@@ -110,6 +114,8 @@ def _say_structural(contents: Contents) -> list[str]:
         said += [f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []
     if {"halves", "audit"} & set(contents.main.info):
         said += [str(line) for line in contents.main.supplement.get("sentences", [])[:1]]
+    elif contents.audit is not None:
+        said += [str(line) for line in contents.audit.supplement.get("sentences", [])[:1]]
     return said
 
 
