@@ -434,22 +434,6 @@ def test_bad_plans_and_groups_are_explained():
         train(PLAN, step, COUNT, None, CPU)
 
 
-def test_overhead_of_a_step_is_small():
-    """A step costs far less than the milliseconds that a network takes."""
-
-    class Step(SineStep):
-        def loss(self, batch, generator):
-            return Losses(self.module.offsets.sum() * 0)
-
-        def parameter_groups(self):
-            return [ParameterGroup([self.module.offsets])]
-
-    plan = TrainingPlan(epochs=30, batch_size=1, precision="float32")
-    began = time.process_time()
-    steps = train(plan, Step(), COUNT, None, CPU).steps
-    assert (time.process_time() - began) / steps < 2e-3
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_steps_on_a_gpu_do_not_wait_for_it(monkeypatch):

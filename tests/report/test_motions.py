@@ -121,14 +121,14 @@ def test_models_are_numbered_after_the_maps_and_morph(folder):
     maps = sum(line.startswith("open ") for line in lines) - 2
     assert f"cartoon #{maps + 1}" in lines and f"hide #{maps + 1} models" not in lines
     assert f"hide #{maps + 2} models" in lines  # only the first is shown
-    assert lines[-2:] == ["view", f"coordset slider #{maps + 1}"]
-    assert not any(line.startswith("color ") for line in lines)
+    assert lines[-2:] == ["view front", f"coordset slider #{maps + 1}"]
+    assert not any(line.startswith(("color #", "color by")) for line in lines)
 
 
 def test_models_are_coloured_by_domain(folder):
     write_json(folder / "motions.json", MOTIONS)
     lines = commands_of(folder)
-    coloured = [line.split("/", 1)[1] for line in lines if line.startswith("color #5")]
+    coloured = [line.split("/", 1)[1] for line in lines if line.startswith("color #6")]
     assert coloured == ["A:1-30,60-90 #8a97a3", "A:31-59/B:2-9 #0072b2"]
     (axis,) = [line for line in lines if line.startswith("shape")]
     assert "fromPoint 10.00,5.00,-25.00 toPoint 10.00,5.00,25.00" in axis
@@ -138,7 +138,7 @@ def test_models_without_domains_are_coloured_by_displacement(folder):
     write_json(folder / "motions.json", {**MOTIONS, "domains": [], "motions": []})
     lines = commands_of(folder)
     at = lines.index('open "models/displacement.defattr"')
-    assert lines[at + 1].startswith("color byattribute r:displacement #5 palette ")
+    assert lines[at + 1].startswith("color byattribute r:displacement #6 palette ")
     assert lines[at + 1].endswith("range 0,3.25")
 
 

@@ -59,7 +59,7 @@ def test_the_verdict_and_the_numbers_are_on_the_page(linear_page):
     text = " ".join(checker.text)
     assert "one direction of structural change stands out from noise" in text
     assert "7.3 Å" in text
-    assert "31.2 %" in text
+    assert "31 % of the map's power" in text
     assert text.index("heterogeneous") < text.index("Landscape"), "the verdict comes first"
 
 

@@ -123,7 +123,8 @@ def _holds_path(value: Any) -> bool:
 
 def _make_absolute(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value.absolute() if value.exists() else value)  # a name on the hub stays one
+        named = not value.suffix and not value.exists()  # on the Hugging Face hub
+        return str(value if named else value.absolute())
     return [_make_absolute(one) for one in value] if isinstance(value, list | tuple) else value
 
 
