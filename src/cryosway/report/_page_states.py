@@ -68,7 +68,7 @@ def _tabulate_states(found: dict[str, Any], maps: list[MapFile]) -> str:
         supporting = None if item is None else item.particles
         resolution = None if item is None else item.resolution
         rows.append([
-            f"state {state['state']}",
+            str(state["state"]),
             "" if item is None else item.path.name,
             format_population(state, "population"),
             format_population(state, "population_even_views"),
@@ -77,7 +77,7 @@ def _tabulate_states(found: dict[str, Any], maps: list[MapFile]) -> str:
             "" if supporting is None else format_particles(supporting),
             "" if resolution is None else f"{resolution:.1f}",
         ])  # fmt: skip
-    header = ["state", "map", "population (%)", "if views were even (%)", "of the half-sets (%)",
+    header = ["state", "map", "population (%)", "if views were even (%)", "half-sets (%)",
               "counted (%)", "supporting particles", "resolution (Å)"]  # fmt: skip
     keep = [place for place in range(len(header)) if any(row[place] for row in rows)]
     picked = [[row[place] for place in keep] for row in rows]
