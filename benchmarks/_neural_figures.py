@@ -146,7 +146,11 @@ def list_neural_memory(result: Result | None) -> list[Figure]:
         f"{largest['own_mb'] / 1000:.2f} GB at {largest['images']:,} images"
     )
     met = result["bytes_per_image"] < result["bytes_of_an_image"]
-    return [Figure(what, target, measured, met if largest["images"] >= 100_000 else None)]
+    lost = result["streaming"]["lost"]
+    return [
+        Figure(what, target, measured, met if largest["images"] >= 100_000 else None),
+        Figure("training: what streaming costs", "< 20 %", f"{100 * lost:.0f} %", lost < 0.2),
+    ]
 
 
 def list_neural_gpu(result: Result | None) -> list[Figure]:
@@ -238,7 +242,10 @@ def show_neural_memory(result: Result) -> str:
         for run in result["runs"]
     ]
     header = ["images", "stack MB", "own memory MB", "with pages of files MB"]
-    return format_table(header, rows)
+    streamed = result["streaming"]
+    seconds = f"{streamed['streamed']:.1f} s streamed, {streamed['kept']:.1f} s kept in memory"
+    said = f"An epoch of {streamed['images']:,} images with the default network: {seconds}."
+    return f"{format_table(header, rows)}\n\n{said}"
 
 
 def show_neural_gpu(result: Result) -> str:

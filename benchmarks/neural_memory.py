@@ -83,14 +83,14 @@ def measure_streaming(count: int, arguments: argparse.Namespace) -> dict[str, fl
     """Seconds of an epoch after the first, images streamed and images kept."""
     made = build_adk(arguments.cache, snr=0.03, n=count, data=arguments.data)
     images = cs.read_particles(made.particles)[: arguments.streamed]
-    part = arguments.cache / "jobs" / "neural_streaming" / "particles.star"
-    part.parent.mkdir(parents=True, exist_ok=True)
+    part = made.particles.with_name(f"first_{len(images)}.star")  # beside the images it names
     images.write(part)
     found = {}
     for name, memory in {"streamed": {"image_memory": 0}, "kept": {}}.items():
         seconds = {}
         for epochs in EPOCHS:
-            out = part.parent / f"{name}_{epochs}"
+            out = arguments.cache / "jobs" / "neural_streaming" / f"{name}_{epochs}"
+            out.parent.mkdir(parents=True, exist_ok=True)
             options = {"epochs": epochs, **memory, **shared_options(arguments)}
             command = method_command("vae", part, out, options, arguments.threads)
             run_measured(command, out.with_suffix(".log"), arguments.threads)

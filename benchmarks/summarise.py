@@ -17,12 +17,14 @@ from _evidence_figures import (
     list_million,
     list_null,
     list_populations,
+    list_support,
     list_train,
     list_whole_chain,
     show_embed,
     show_million,
     show_null,
     show_populations,
+    show_support,
     show_train,
     show_whole_chain,
 )
@@ -315,6 +317,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "null_linear": ("Evidence: null test of `linear`", show_null),
     "null_vae": ("Evidence: null test of `vae`", show_null),
     "null_autodecoder": ("Evidence: null test of `autodecoder`", show_null),
+    "support_wrong_prior": ("Evidence: support of wrong models", show_support),
     "populations": ("Evidence: populations", show_populations),
     "million": ("Evidence: a million particles", show_million),
 }
@@ -333,6 +336,7 @@ MORE_FIGURES: dict[str, Callable[[Result | None], list[Figure]]] = {
     "protein_embed": list_embed,
     "null_linear": list_null,
     "null_vae": list_null,
+    "support_wrong_prior": list_support,
     "populations": list_populations,
     "million": list_million,
 }
