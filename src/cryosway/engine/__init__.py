@@ -9,7 +9,14 @@ from cryosway._lazy import lazy_attributes
 from cryosway.engine._atomic import clear_leftovers, write_atomically
 from cryosway.engine._checkpoints import load_tensors, save_tensors
 from cryosway.engine._console import LOGGER, show_messages
-from cryosway.engine._files import read_json, read_table, to_plain, write_json, write_table
+from cryosway.engine._files import (
+    hash_file,
+    read_json,
+    read_table,
+    to_plain,
+    write_json,
+    write_table,
+)
 from cryosway.engine._hardware import (
     available_memory_bytes,
     count_cpus,
@@ -74,6 +81,7 @@ __all__ = [
     "explain_os_errors",
     "find_place",
     "format_duration",
+    "hash_file",
     "is_locked",
     "is_out_of_memory",
     "load_tensors",

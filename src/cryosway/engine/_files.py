@@ -1,6 +1,7 @@
 """JSON and Parquet, written atomically and read with errors that name the file."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -140,3 +141,9 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     except pa.ArrowInvalid as error:
         message = f"{path} is not a whole Parquet file ({error}); run its job again"
         raise CryoswayError(message) from None
+
+
+def hash_file(path: Path) -> str:
+    """Give the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

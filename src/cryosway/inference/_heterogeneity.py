@@ -7,9 +7,10 @@ import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
+from cryosway.jobs import DOUBTFUL, SIGNIFICANT
+
 FloatArray = NDArray[np.float64]
-SIGNIFICANT = 0.01
-_FAR, _DOUBTFUL = 2.0, 0.1  # times what noise gives; p-value
+_FAR = 2.0  # times what noise gives
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Heterogeneity:
         if self.significant:
             return "heterogeneous"
         far = self.variance_explained[0] > _FAR * self.noise_alone[0]
-        return "undecided" if far and self.p_value[0] < _DOUBTFUL else "homogeneous"
+        return "undecided" if far and self.p_value[0] < DOUBTFUL else "homogeneous"
 
     def describe(self) -> dict[str, object]:
         """As stored in job.json."""

@@ -4,6 +4,7 @@ from cryosway.jobs._decoder import Decoder, MissingResultError, StoredMaps, requ
 from cryosway.jobs._job import Job, open_job
 from cryosway.jobs._map_finish import MapFinish
 from cryosway.jobs._verdict import (
+    DOUBTFUL,
     SIGNIFICANT,
     Verdict,
     find_validations,
@@ -13,6 +14,7 @@ from cryosway.jobs._verdict import (
 from cryosway.jobs._write_volumes import write_volumes
 
 __all__ = [
+    "DOUBTFUL",
     "SIGNIFICANT",
     "Decoder",
     "Job",

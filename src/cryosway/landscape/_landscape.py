@@ -19,7 +19,7 @@ from cryosway.engine import (
     write_json,
     write_table,
 )
-from cryosway.jobs import Job, open_job, read_verdict
+from cryosway.jobs import Job, Verdict, open_job, read_verdict
 from cryosway.landscape._clusters import Clusters, choose_cluster_count, cluster_particles
 from cryosway.landscape._coordinates import PrincipalAxes, fit_principal_axes
 from cryosway.landscape._density import count_support, find_extent, smooth_histogram
@@ -124,7 +124,8 @@ def landscape(
     job = open_job(job)
     folder = job.main.path
     latents, latent_sd = read_latents(job)
-    options = _resolve(job, len(latents), clusters, directions, path_points, umap=umap, seed=seed)
+    verdict = read_verdict(job)
+    options = _resolve(job, verdict, clusters, directions, path_points, umap=umap, seed=seed)
     sketch = None
     if volumes is not None:
         sketch = VolumeOptions(volumes, volume_clusters, volume_linkage, seed)
@@ -143,26 +144,26 @@ def landscape(
         requests = _plan_maps(axes, groups, paths, latents, latent_sd)
         write_maps(job, folder, requests)
         _write_summary(folder, axes, groups, paths, options)
-        _note_decisions(folder, options, _explain_choices(job, clusters, directions))
+        _note_decisions(folder, options, _explain_choices(verdict, clusters, directions))
         if sketch:
             write_volume_space(job.main, folder, axes, sketch)
     return open_job(job.path)
 
 
 def _resolve(
-    job: Job, count: int, clusters: int | None, directions: int | None, path_points: int,
+    job: Job, verdict: Verdict, clusters: int | None, directions: int | None, path_points: int,
     *, umap: bool, seed: int,
 ) -> LandscapeOptions:  # fmt: skip
     """Replace what was left open by defaults, and check what was given."""
-    homogeneous = read_verdict(job).homogeneous
+    count, latent_dimensions = job.latents.shape
     if clusters is None:
-        clusters = 1 if homogeneous else choose_cluster_count(count)
+        clusters = 1 if verdict.homogeneous else choose_cluster_count(count)
     if not 1 <= clusters <= count:
         message = f"cannot make {clusters} clusters of {count} particles; give 1 to {count}"
         raise CryoswayError(message)
-    latent_dimensions = job.latents.shape[1]
     if directions is None:
-        directions = 0 if homogeneous else count_real_directions(job, MOST_DIRECTIONS)
+        real = count_real_directions(job, verdict, MOST_DIRECTIONS)
+        directions = 0 if verdict.homogeneous else real
     if path_points < 2:
         message = f"path_points is {path_points}, but a traversal needs at least 2"
         raise CryoswayError(message)
@@ -285,13 +286,13 @@ def _note_decisions(folder: Path, options: LandscapeOptions, whys: Sequence[str]
     )
 
 
-def _explain_choices(job: Job, clusters: int | None, directions: int | None) -> list[str]:
+def _explain_choices(verdict: Verdict, clusters: int | None, directions: int | None) -> list[str]:
     """Say why there are so many clusters, and so many directions."""
     usual = (
         "the number of clusters only divides the landscape for viewing; it is not a finding",
         "maps are drawn along the directions that stand out from noise, three at most",
     )
-    if read_verdict(job).homogeneous:
+    if verdict.homogeneous:
         usual = ("the particles were found homogeneous",) * 2
     asked = (clusters is not None, directions is not None)
     return ["as the user said" if given else why for given, why in zip(asked, usual, strict=True)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cryosway._errors import CryoswayError
 from cryosway.engine import read_json, write_json
-from cryosway.jobs import Job, read_verdict
+from cryosway.jobs import Job, Verdict
 
 FloatArray = NDArray[np.floating]
 
@@ -40,9 +40,9 @@ def read_latents(job: Job) -> tuple[FloatArray, FloatArray | None]:
     return latents, job.latent_sd
 
 
-def count_real_directions(job: Job, most: int) -> int:
+def count_real_directions(job: Job, verdict: Verdict, most: int) -> int:
     """Count the directions that stand out from noise by the job's verdict: 1 to `most`."""
-    return int(min(np.clip(read_verdict(job).real, 1, most), job.latents.shape[1]))
+    return int(min(np.clip(verdict.real, 1, most), job.latents.shape[1]))
 
 
 def note_decisions(folder: Path, decisions: Sequence[dict[str, Any]]) -> None:

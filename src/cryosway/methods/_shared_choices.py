@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from cryosway._errors import CryoswayError, CryoswayWarning
-from cryosway.engine import JobFolder, read_table
+from cryosway.engine import JobFolder, hash_file, read_table
 from cryosway.jobs import open_job
 from cryosway.particles import Particles, detect_contrast, read_map, read_particles
 
@@ -82,11 +82,8 @@ def _name_sign(signs: npt.ArrayLike) -> str:
 
 def fingerprint_file(path: str | Path) -> str:
     """Identify a file that an option names by its content."""
-    import hashlib
-
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(Path(path))
     except OSError as error:
         message = f"{path} cannot be read ({error.strerror}); is the path right?"
         raise CryoswayError(message) from None

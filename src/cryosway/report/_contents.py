@@ -1,6 +1,5 @@
 """What a job folder holds, gathered for the report."""
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cryosway.engine import read_job_info, read_json, read_table
+from cryosway.engine import hash_file, read_job_info, read_json, read_table
 from cryosway.particles import read_map
 from cryosway.report._chimerax_models import ModelFile
 
@@ -199,7 +198,7 @@ class Contents:
         weights = main / "model.safetensors"
         if not folders or not weights.exists():
             return None
-        audited = {"structural": _fingerprint(weights)}
+        audited = {"structural": hash_file(weights)}
         stages = [Stage("audit", folder, read_job_info(folder)) for folder in folders]
         found = [
             stage
@@ -272,8 +271,3 @@ def gather_contents(folder: str | Path) -> Contents:
         return Contents(root, info, alone, [alone])
     main = next((stage for stage in stages if stage.name == info.get("main")), stages[-1])
     return Contents(root, info, main, stages)
-
-
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

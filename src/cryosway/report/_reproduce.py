@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryosway.engine import read_job_info, read_json
+from cryosway.engine import read_job_info
 from cryosway.jobs import find_validations, open_job, read_verdict
 from cryosway.report._contents import Contents
 
@@ -77,8 +77,7 @@ def _list_descriptions(contents: Contents, out: str) -> Iterator[str]:
 
 def _read_volume_options(contents: Contents) -> dict[str, Any]:
     """Give the options of ``landscape --volumes``, which its summary holds."""
-    path = contents.main.path / "volume_space.json"
-    space = read_json(path) if path.exists() else {}
+    space = contents.main.volume_space
     found = {"volumes": space.get("volumes"), "volume_linkage": space.get("linkage")}
     return found | {"volume_clusters": len(space.get("clusters", [])) or None}
 

@@ -1,6 +1,5 @@
 """`import_cryodrgn`: a training folder of cryoDRGN as a job."""
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cryosway._errors import CryoswayError, CryoswayWarning
-from cryosway.engine import JobFolder, write_table
+from cryosway.engine import JobFolder, hash_file, write_table
 from cryosway.jobs import Job, open_job
 from cryosway.methods._cryodrgn.data import CryodrgnData, DataPaths
 from cryosway.methods._cryodrgn.encoder import CryodrgnEncoder
@@ -79,8 +78,7 @@ def import_cryodrgn(
 def _digest(path: Path) -> str:
     if not path.exists():
         raise CryoswayError(f"{path} does not exist; copy it beside the settings")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_file(path)
 
 
 @final

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import fourier_shift
 from scipy.spatial.transform import Rotation
 
 from cryosway._errors import CryoswayError
@@ -114,7 +115,7 @@ def check_views(
     }
     verdict, shift = _decide(scores), np.zeros(3)
     if verdict == "good":
-        shift, scores["moved"] = views.find_shift(atoms, scores["as given"])
+        shift, scores["moved"] = views.find_shift(density, scores["as given"])
         is_better = compare_scores(scores["moved"], scores["as given"]).p_value < _CERTAIN
         if is_better and np.linalg.norm(shift) > max(_TOLERANCE, views.pixel_size):
             verdict = "shifted"
@@ -156,13 +157,11 @@ class _Views:
     def __len__(self) -> int:
         return len(self._source)
 
-    def density_of(self, atoms: AtomTable, shift: FloatArray | None = None) -> torch.Tensor:
-        """Sample the density of a model, moved by a shift in Å."""
+    def density_of(self, atoms: AtomTable) -> torch.Tensor:
+        """Sample the density of a model."""
         box = 2 * (self.radius + 1)
-        placed = atoms if shift is None else atoms.with_coordinates(atoms.coordinates + shift)
         potential = Potential(kind="electron", bfactor=100.0)
-        volume = truth_volume(placed, box, self.extent / box, potential=potential)
-        return torch.from_numpy(volume)
+        return torch.from_numpy(truth_volume(atoms, box, self.extent / box, potential=potential))
 
     def score(self, density: torch.Tensor, rotations: torch.Tensor | None = None) -> FloatArray:
         """Correlate each image with its view, shape (N,), for rotations (N, 3, 3)."""
@@ -182,20 +181,26 @@ class _Views:
         scores = [self.score(density, self.rotations @ turn) for turn in others]
         return max(scores, key=lambda values: abs(float(values.mean())))
 
-    def find_shift(self, atoms: AtomTable, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def find_shift(
+        self, density: torch.Tensor, scores: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Find the shift, Å, after which images fit best, by parabolas along x, y and z."""
+        box, transform = len(density), np.fft.rfftn(density.numpy())
+
+        def score(shift: FloatArray) -> FloatArray:
+            voxels = shift[::-1] * box / self.extent
+            moved = np.fft.irfftn(fourier_shift(transform, voxels, n=box), density.shape, (0, 1, 2))
+            return self.score(torch.from_numpy(moved.astype(np.float32)))
+
         step, best, shift = self.resolution / 4, scores, np.zeros(3)
         for _ in range(_CLIMBS):
             middle, move = float(best.mean()), np.zeros(3)
             for axis, direction in enumerate(step * np.eye(3)):
-                low, high = (
-                    float(self.score(self.density_of(atoms, shift + s * direction)).mean())
-                    for s in (-1, 1)
-                )
+                low, high = (float(score(shift + s * direction).mean()) for s in (-1, 1))
                 bend = low - 2 * middle + high
                 offset = 0.5 * (low - high) / bend if bend < 0 else np.sign(high - low)
                 move[axis] = step * np.clip(offset, -1.5, 1.5)
-            moved = self.score(self.density_of(atoms, shift + move))
+            moved = score(shift + move)
             if moved.mean() <= middle:
                 break
             shift, best = shift + move, moved

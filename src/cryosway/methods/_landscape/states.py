@@ -141,7 +141,7 @@ class _View:
         verdict, main = read_verdict(job), job.main
         axes = fit_principal_axes(main.latents, main.latent_sd)
         standing = max(1, int((axes.variance > 1).sum()))
-        real = count_real_directions(job, MOST_COORDINATES) if verdict.word else standing
+        real = count_real_directions(job, verdict, MOST_COORDINATES) if verdict.word else standing
         size = min(options.coordinates or min(real, MOST_COORDINATES), main.latents.shape[1])
         asked = options.coordinates is not None or options.most_states is not None
         return cls(main, options, axes, size, verdict.homogeneous and not asked)
