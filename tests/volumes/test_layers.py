@@ -54,7 +54,11 @@ def test_gradient_of_a_constant_input_is_not_computed():
     assert all(leaf.grad is not None for leaf in leaves_of(layers, last))
 
 
-def test_bf16_rounds_products_and_keeps_gradients_in_the_precision_of_weights():
+@pytest.mark.parametrize("fused", [True, False])
+def test_bf16_rounds_products_and_keeps_gradients_in_the_precision_of_weights(fused, monkeypatch):
+    if fused and not _layers._has_fused_product():
+        pytest.skip("no fused product of bf16 on this processor")
+    monkeypatch.setattr(_layers, "_has_fused_product", lambda: fused)
     layers, last = make_network(own_weights=False, own_bias=False)
     x, pull = draw(IMAGES, 400, INPUTS, seed=0), draw(IMAGES, 400, OUTPUTS, seed=6)
     exact = residual_network(x, layers, last)

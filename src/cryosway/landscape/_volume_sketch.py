@@ -24,7 +24,7 @@ from cryosway.landscape._coordinates import PrincipalAxes
 from cryosway.landscape._density import count_support
 from cryosway.landscape._latents import note_decisions
 from cryosway.landscape._map_files import MapRequest, fingerprint_model, write_maps
-from cryosway.landscape._volume_clusters import Linkage
+from cryosway.landscape._volume_clusters import NO_STRUCTURE, Linkage
 from cryosway.landscape._volume_space import VolumeSpace, analyse_volumes, fit_mapping
 from cryosway.particles import read_map
 from cryosway.validate import make_solvent_mask
@@ -245,7 +245,7 @@ def _explain_clusters(options: VolumeOptions, count: int) -> dict[str, Any]:
     """Say why there are so many clusters of volumes."""
     why = "the number that parts the volumes best, by their mean silhouette"
     if count == 1:
-        why = "no number of clusters parts the volumes: their mean silhouette is under 0.25"
+        why = f"no number of clusters parts the volumes: mean silhouette under {NO_STRUCTURE}"
     if options.clusters is not None:
         why = "as the user said"
         if count < options.clusters:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cryosway.engine import JobFolder, write_atomically, write_json
+from cryosway.engine import JobFolder, write_json
 from cryosway.jobs import Job
 from cryosway.particles import read_map
 from cryosway.simulate import SimulatedSet
@@ -111,12 +111,9 @@ def _read_kind(job: Job, kind: str) -> npt.NDArray[np.float32]:
 
 def write_comparison(job: JobFolder, found: TruthComparison) -> None:
     """Write ``supplement.json``, which the report shows as a section, and its picture."""
-    folder = job.path / "figures"
-    folder.mkdir(exist_ok=True)
-    from cryosway.report import figure_png
+    from cryosway.report import write_figure
 
-    with write_atomically(folder / "truth.png") as temporary:
-        temporary.write_bytes(figure_png(plot_comparison(found)))
+    write_figure(job.path / "figures" / "truth.png", plot_comparison(found))
     write_json(job.path / "supplement.json", describe_comparison(found))
     job.update(
         r_squared=found.r_squared,

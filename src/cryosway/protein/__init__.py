@@ -19,7 +19,7 @@ from cryosway.protein._morph import match_atoms, morph_domains, morph_linearly
 from cryosway.protein._move import assemble_structures, move_structure
 from cryosway.protein._moving_frames import MovingFrames, blend_near
 from cryosway.protein._orientations import count_rotations, even_rotations
-from cryosway.protein._read import read_ensemble, read_models, read_structure
+from cryosway.protein._read import read_ensemble, read_models, read_structure, select_atoms
 from cryosway.protein._residue_selection import describe_residues, select_residues
 from cryosway.protein._rigid_motions import RigidMotions, Screw, find_screw, fit_rigid_motions
 from cryosway.protein._scatterers import Scatterers
@@ -103,6 +103,7 @@ __all__ = [
     "read_sequences",
     "read_structure",
     "read_trajectory",
+    "select_atoms",
     "select_residues",
     "stream_fasta",
     "superpose_ensemble",

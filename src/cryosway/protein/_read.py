@@ -4,10 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gemmi
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from cryosway._errors import CryoswayError
 from cryosway.protein._atoms import AtomTable
@@ -55,9 +56,21 @@ def read_structure(
     CryoswayError
         If the file is missing or unreadable, a chain is unknown, or no atom is left.
     """
-    found = _list_residues(read_models(path), models)
     kept = _Selection(chains, hydrogens=hydrogens, waters=waters, ligands=ligands)
-    return kept.make_table(found, Path(path))
+    return kept.make_table(_list_residues(read_models(path), models), Path(path))
+
+
+def select_atoms(
+    structure: gemmi.Structure,
+    path: Path,
+    models: Literal["first", "all"],
+    *,
+    chains: Collection[str] | None = None,
+    waters: bool = False,
+) -> AtomTable:
+    """Give what `read_structure` gives of a file that `read_models` has read already."""
+    kept = _Selection(chains, hydrogens=False, waters=waters, ligands=True)
+    return kept.make_table(_list_residues(structure, models), path)
 
 
 def read_ensemble(
@@ -91,11 +104,10 @@ class _Selection:
         if chains is not None:
             _require_chains([chain for chain, _ in found], chains, path)
         rows = [
-            (chain, residue, atom)
+            (chain, residue, _choose_alternatives(residue))
             for chain, residue in found
             if chains is None or chain in chains or chain.rpartition("-")[0] in chains
             if _wants_residue(residue, waters=self.waters, ligands=self.ligands)
-            for atom in _choose_alternatives(residue)
         ]
         table = _build_table(rows)
         table = table if self.hydrogens else table.without_hydrogens()
@@ -184,6 +196,8 @@ def _wants_residue(residue: gemmi.Residue, *, waters: bool, ligands: bool) -> bo
 def _choose_alternatives(residue: gemmi.Residue) -> list[gemmi.Atom]:
     """Keep one location per atom name: that of the fullest conformation that has the atom."""
     rank = _conformations(residue)
+    if not rank:
+        return list({atom.name: atom for atom in reversed(residue)}.values())[::-1]
     best: dict[str, gemmi.Atom] = {}
     for atom in residue:
         kept = best.get(atom.name)
@@ -192,25 +206,34 @@ def _choose_alternatives(residue: gemmi.Residue) -> list[gemmi.Atom]:
     return list(best.values())
 
 
-def _find_element(residue: gemmi.Residue, atom: gemmi.Atom) -> gemmi.Element:
-    if atom.element.name in _POLYMER_ELEMENTS or not _is_polymer(residue):
-        return atom.element
+def _find_element(residue: gemmi.Residue, atom: gemmi.Atom) -> str:
+    name = atom.element.name
+    if name in _POLYMER_ELEMENTS or not _is_polymer(residue):
+        return name
     letters = atom.name.lstrip("0123456789'\"*")
-    return gemmi.Element(letters[:1] or "X")
+    return gemmi.Element(letters[:1] or "X").name
 
 
-def _build_table(rows: list[tuple[str, gemmi.Residue, gemmi.Atom]]) -> AtomTable:
-    elements = [_find_element(residue, atom) for _, residue, atom in rows]
-    positions = np.array([atom.pos.tolist() for _, _, atom in rows], np.float64)
+def _build_table(rows: list[tuple[str, gemmi.Residue, list[gemmi.Atom]]]) -> AtomTable:
+    """Tabulate residues, each with the name of its chain and its atoms."""
+    counts = [len(atoms) for _, _, atoms in rows]
+    atoms = [atom for *_, own in rows for atom in own]
+    elements = [_find_element(residue, atom) for _, residue, own in rows for atom in own]
+    numbers = {name: gemmi.Element(name).atomic_number for name in set(elements)}
+    positions = np.array([atom.pos.tolist() for atom in atoms], np.float64)
+
+    def spread(values: list[Any], kind: DTypeLike) -> NDArray[Any]:
+        return np.repeat(np.array(values, kind), counts)
+
     return AtomTable(
         coordinates=positions.reshape(-1, 3),
-        elements=np.array([element.name for element in elements], dtype="U2"),
-        atomic_numbers=np.array([element.atomic_number for element in elements], np.int16),
-        chains=np.array([chain for chain, _, _ in rows], dtype="U8"),
-        residue_names=np.array([residue.name for _, residue, _ in rows], dtype="U8"),
-        residue_numbers=np.array([residue.seqid.num or 0 for _, residue, _ in rows], np.int32),
-        insertion_codes=np.array([r.seqid.icode.strip() for _, r, _ in rows], dtype="U1"),
-        atom_names=np.array([atom.name for _, _, atom in rows], dtype="U8"),
-        occupancies=np.array([atom.occ for _, _, atom in rows], np.float64),
-        b_factors=np.array([atom.b_iso for _, _, atom in rows], np.float64),
+        elements=np.array(elements, dtype="U2"),
+        atomic_numbers=np.array([numbers[name] for name in elements], np.int16),
+        chains=spread([chain for chain, _, _ in rows], "U8"),
+        residue_names=spread([residue.name for _, residue, _ in rows], "U8"),
+        residue_numbers=spread([residue.seqid.num or 0 for _, residue, _ in rows], np.int32),
+        insertion_codes=spread([residue.seqid.icode.strip() for _, residue, _ in rows], "U1"),
+        atom_names=np.array([atom.name for atom in atoms], dtype="U8"),
+        occupancies=np.array([atom.occ for atom in atoms], np.float64),
+        b_factors=np.array([atom.b_iso for atom in atoms], np.float64),
     )

@@ -6,6 +6,7 @@ its own: skip connections are part of the matrices, activations are made in plac
 blocks of rows that its caches hold from one layer to the next.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, final
@@ -71,8 +72,7 @@ class _ResidualNetwork(torch.autograd.Function):
         matrices, hidden = [weights[0].to(x.dtype)], [x]
         for number, (weight, bias) in enumerate(zip(weights[1:], biases[1:], strict=True)):
             matrices.append(_add_skip(weight, x.dtype) if number else weight.to(x.dtype))
-            hidden.append(_affine(hidden[-1], matrices[-1], bias))
-            _bits(hidden[-1]).relu_()
+            hidden.append(_rectified(hidden[-1], matrices[-1], bias))
         ctx.save_for_backward(*matrices, *hidden)
         ctx.like = [(tensor.shape, tensor.dtype) for tensor in tensors]
         return _affine(hidden[-1], matrices[0], biases[0])
@@ -109,6 +109,26 @@ def _affine(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
     if bias.ndim == 3:
         bias = bias.expand(-1, x.shape[1], -1).flatten(0, 1)
     return torch.addmm(bias, x.flatten(0, 1), matrix.T).view(*x.shape[:2], len(matrix))
+
+
+def _rectified(x: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    """ReLU(W x + b) for x (n, P, in)."""
+    bf16_on_cpu = x.dtype == torch.bfloat16 and x.device.type == "cpu"
+    if matrix.ndim == 2 and bias.ndim == 1 and bf16_on_cpu and _has_fused_product():
+        # Sum and ReLU while the product is still in the registers: a tenth off its time.
+        rows, bias = x.flatten(0, 1), bias.to(x.dtype)
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, matrix, bias, "relu", [], "")
+        return found.view(*x.shape[:2], len(matrix))
+    found = _affine(x, matrix, bias)
+    _bits(found).relu_()
+    return found
+
+
+@functools.cache
+def _has_fused_product() -> bool:
+    """Whether oneDNN multiplies bf16 here; torch calls the same operator where it compiles."""
+    has = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return has and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 _Like = tuple[torch.Size, torch.dtype]

@@ -11,7 +11,6 @@ from cryosway.engine import (
     JobFolder,
     select_device,
     set_threads,
-    write_atomically,
     write_json,
 )
 from cryosway.inference import NoiseModel
@@ -44,7 +43,7 @@ from cryosway.methods._structural.model import StructuralModel
 from cryosway.optics import filter_volumes
 from cryosway.particles import read_map, write_map
 from cryosway.protein import describe_residues
-from cryosway.report import figure_png, plot_slices
+from cryosway.report import plot_slices, write_figure
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.intp]
@@ -212,16 +211,14 @@ class Audit:
         named = {"half1": maps.halves[0], "half2": maps.halves[1], "model": maps.model}
         for name, density in named.items():
             write_map(folder / f"{name}.mrc", density.numpy(), maps.pixel_size)
-        figures = self.job.path / "figures"
-        figures.mkdir(exist_ok=True)
         level = float((maps.halves[0] + maps.halves[1]).std()) / 2
         shown = {
             "half-set 1": maps.halves[0].numpy(),
             "half-set 2": maps.halves[1].numpy(),
             "model": (maps.model * level / maps.model.std()).numpy(),
         }
-        with write_atomically(figures / "differences.png") as temporary:
-            temporary.write_bytes(figure_png(plot_slices(shown, maps.pixel_size)))
+        drawn = plot_slices(shown, maps.pixel_size)
+        write_figure(self.job.path / "figures" / "differences.png", drawn)
 
     def _write(self, found: dict[str, Any]) -> None:
         write_json(self.job.path / "audit.json", found)

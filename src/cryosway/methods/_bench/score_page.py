@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryosway.engine import write_atomically, write_json
+from cryosway.engine import write_json
 from cryosway.methods._bench.latent_scores import count_states
 from cryosway.methods._bench.map_scores import MapScores
 from cryosway.methods._bench.truth_set import TruthSet
@@ -32,7 +32,7 @@ def write_page(
 def _draw(
     folder: Path, truth: TruthSet, score: dict[str, Any], maps: MapScores
 ) -> list[dict[str, str]]:
-    from cryosway.report import figure_png, plot_map_scores, plot_state_shares
+    from cryosway.report import plot_map_scores, plot_state_shares, write_figure
 
     shares = [one / len(maps.rows) for one in count_states(truth, maps)]
     drawn = {
@@ -46,10 +46,8 @@ def _draw(
         "with the true map of its state."
     )
     second = "True states of the scored images, and the states that their maps are most like."
-    (folder / "figures").mkdir(exist_ok=True)
     for name, figure in drawn.items():
-        with write_atomically(folder / "figures" / f"{name}.png") as temporary:
-            temporary.write_bytes(figure_png(figure))
+        write_figure(folder / "figures" / f"{name}.png", figure)
     return [
         {"file": f"figures/{name}.png", "caption": text}
         for name, text in zip(drawn, (first, second), strict=True)

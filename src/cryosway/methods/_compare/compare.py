@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cryosway._errors import CryoswayError
-from cryosway.engine import JobFolder, set_threads, write_atomically, write_json, write_table
+from cryosway.engine import JobFolder, set_threads, write_json, write_table
 from cryosway.jobs import Job, MissingResultError, open_job
 from cryosway.methods._compare.latents import MatchedJobs, PairAgreement, compare_all, match_jobs
 from cryosway.methods._compare.maps import MatchedMaps, match_maps
@@ -215,7 +215,7 @@ def _write_page(
     maps: MatchedMaps | None,
 ) -> None:
     """Write supplement.json, which the report shows, and its pictures."""
-    from cryosway.report import figure_png, plot_agreement, plot_matched_maps
+    from cryosway.report import plot_agreement, plot_matched_maps, write_figure
 
     z = matched.latents[0]
     y = z[:, 1] if z.shape[1] > 1 else np.zeros(len(z))
@@ -233,10 +233,8 @@ def _write_page(
             "Slices of maps of the same particles, where those of the first job differ most; a row "
             "for each job."
         )
-    (folder / "figures").mkdir(exist_ok=True)
     for name, figure in drawn.items():
-        with write_atomically(folder / "figures" / f"{name}.png") as temporary:
-            temporary.write_bytes(figure_png(figure))
+        write_figure(folder / "figures" / f"{name}.png", figure)
     sentence = (
         f"{found['particles']:,} particles are in all jobs, matched by {found['matched_by']}. "
         "Shares of variance are predicted by an affine map, on particles that it was not fitted on."

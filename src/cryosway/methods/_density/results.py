@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from cryosway.engine import JobFolder, write_atomically, write_json
+from cryosway.engine import JobFolder, write_json
 from cryosway.inference import weigh_shells
 from cryosway.methods._density.data import DensityData
 from cryosway.methods._density.motions import HalfMotions
@@ -213,13 +213,10 @@ def _write_supplement(
     pixel_size: float,
 ) -> None:
     """Write what the report shows as a section: slices before and after, and the figures."""
-    from cryosway.report import figure_png, plot_slices
+    from cryosway.report import plot_slices, write_figure
 
-    folder = job.path / "figures"
-    folder.mkdir(exist_ok=True)
     shown = {what: maps[what] for what in ("as they are", "moved")}
-    with write_atomically(folder / "moved.png") as temporary:
-        temporary.write_bytes(figure_png(plot_slices(shown, pixel_size)))
+    write_figure(job.path / "figures" / "moved.png", plot_slices(shown, pixel_size))
     moved = (
         f"Every particle was moved to {result.state.label} along the model's motion before it was "
         "averaged. The map's density is free, but the motion is the model's: what it moves wrongly "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryosway._errors import CryoswayWarning
 from cryosway.methods._options import Models
-from cryosway.protein import AtomTable, read_models, read_structure
+from cryosway.protein import AtomTable, read_models, select_atoms
 
 
 def read_given(
@@ -23,11 +23,11 @@ def read_given(
     path, models, chains, waters
         As in `read_structure`.
     """
-    count = len(read_models(path)) if models == "first" else 1
-    if count > 1:
+    structure = read_models(path)
+    if models == "first" and len(structure) > 1:
         message = (
-            f"{path} holds {count} models, of which the first is used: give --models all for an "
-            "assembly whose copies are models of one file, or a file with the one that is meant"
+            f"{path} holds {len(structure)} models, of which the first is used: give --models all "
+            "for an assembly whose copies are models of one file, or a file with the one meant"
         )
         warnings.warn(message, CryoswayWarning, stacklevel=2)
-    return read_structure(path, chains=chains, waters=waters, models=models)
+    return select_atoms(structure, path, models, chains=chains, waters=waters)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,10 @@ from cryosway.methods._options import Confidence
 from cryosway.methods._protein.confidence import carry_scores, join_scores
 from cryosway.particles import write_map
 from cryosway.protein import AtomTable, assemble_structures, move_structure
-from cryosway.report import draw_docking, figure_png
+from cryosway.report import draw_docking, write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FloatArray = NDArray[np.float64]
 
@@ -233,9 +236,7 @@ def write_docking(
         write_map(job.path / shown, result.image.density, result.image.pixel_size, (x, y, z))
     numbers = result.summarise(chains)
     write_json(job.path / "docking.json", numbers)
-    figures = job.path / "figures"
-    figures.mkdir(exist_ok=True)
-    (figures / "docking.png").write_bytes(_draw(result, chains))
+    write_figure(job.path / "figures" / "docking.png", _draw(result, chains))
     lines = result.sentences()
     for line in lines:
         job.log(line)
@@ -292,7 +293,7 @@ def _percent(share: float) -> float:
     return round(100 * share, 1)
 
 
-def _draw(result: DockingResult, chains: list[list[str]]) -> bytes:
+def _draw(result: DockingResult, chains: list[list[str]]) -> "Figure":
     trace = [one.atoms.select_atoms(["CA", "C1'"]) for one in result.placed]
     colours = [
         names[0] for names, part in zip(chains, trace, strict=True) for _ in range(len(part))
@@ -302,17 +303,15 @@ def _draw(result: DockingResult, chains: list[list[str]]) -> bytes:
     shares = {
         f"{names[0]}": share for names, share in zip(chains, result.explained.shares, strict=True)
     }
-    return figure_png(
-        draw_docking(
-            result.smooth.density,
-            result.smooth.pixel_size,
-            result.smooth.origin,
-            np.concatenate([part.coordinates for part in trace]),
-            colours,
-            result.agreement.as_curve(),
-            left=result.explained.left,
-            shares=shares,
-        )
+    return draw_docking(
+        result.smooth.density,
+        result.smooth.pixel_size,
+        result.smooth.origin,
+        np.concatenate([part.coordinates for part in trace]),
+        colours,
+        result.agreement.as_curve(),
+        left=result.explained.left,
+        shares=shares,
     )
 
 

@@ -11,14 +11,11 @@ import numpy.typing as npt
 from cryosway._errors import CryoswayError, CryoswayWarning
 from cryosway.engine import read_table
 from cryosway.jobs import Job, open_job
-from cryosway.optics import relion_euler_to_matrix, rotation_angle
+from cryosway.methods._job_poses import ANGLES, SHIFTS, JobPoses
 from cryosway.particles import ParticleFiles, Particles, read_particles
 
 Rows = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
-
-_SAME_DEGREES, _SAME_ANGSTROM = 0.005, 0.005  # what files round off
-_POSE = ("rot", "tilt", "psi", "shift_x", "shift_y")
 
 
 @final
@@ -152,15 +149,10 @@ def _name_loss(job: Job, found: Original | None, to: str) -> str | None:
 def _follow_poses(particles: Particles, job: Job, removed: FloatArray) -> Particles:
     """Give particles the poses of a job, if it has corrected them."""
     table = job.particles
-    if not particles.has_poses or not set(_POSE) <= set(table):
+    if not particles.has_poses or not {*ANGLES, *SHIFTS} <= set(table):
         return particles
-    rotations = relion_euler_to_matrix(*(table[name] for name in _POSE[:3]))
-    shifts = table[[*_POSE[3:]]].to_numpy(np.float64) + removed
-    turned = rotation_angle(rotations, particles.rotations)
-    moved = np.linalg.norm(shifts - particles.shifts, axis=1)
-    if (turned <= _SAME_DEGREES).all() and (moved <= _SAME_ANGSTROM).all():
-        return particles
-    return particles.with_poses(rotations, shifts)
+    found = JobPoses.beside(particles, table, removed)
+    return particles.with_poses(found.rotations, found.shifts) if found.differ else particles
 
 
 def _find_again(path: Path, beside: Path) -> Path:

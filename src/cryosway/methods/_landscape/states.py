@@ -15,7 +15,6 @@ from cryosway.engine import (
     explain_os_errors,
     read_table,
     show_stage,
-    write_atomically,
     write_json,
     write_table,
 )
@@ -44,7 +43,7 @@ from cryosway.landscape import (
 from cryosway.methods._landscape.options import StatesOptions
 from cryosway.methods._landscape.populations import measure_density, read_evidence, weigh_views
 from cryosway.methods._motions.intervals import parse_interval
-from cryosway.report import figure_png, plot_free_energy, plot_state_populations
+from cryosway.report import plot_free_energy, plot_state_populations, write_figure
 
 FloatArray = npt.NDArray[np.floating]
 STATES_NAME = "states.json"
@@ -357,14 +356,12 @@ def _write_columns(view: _View, found: _States) -> None:
 
 
 def _write_figures(folder: Path, summary: dict[str, Any]) -> None:
-    (folder / "figures").mkdir(exist_ok=True)
     drawn = {
         "free_energy": plot_free_energy(summary),
         "states": plot_state_populations(summary),
     }
     for name, figure in drawn.items():
-        with write_atomically(folder / "figures" / f"{name}.png") as temporary:
-            temporary.write_bytes(figure_png(figure))
+        write_figure(folder / "figures" / f"{name}.png", figure)
 
 
 def _plan_maps(view: _View, found: _States) -> Any:

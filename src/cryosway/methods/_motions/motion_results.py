@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,17 @@ from cryosway.report import (
     DISPLACEMENT_NAME,
     DomainPicture,
     choose_report_threshold,
-    figure_png,
     gather_contents,
     plot_displacement,
     plot_domain_motion,
     plot_measure,
     write_displacement,
+    write_figure,
     write_session,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -117,32 +120,31 @@ def _draw_figures(
     residues: pd.DataFrame,
 ) -> Iterator[dict[str, str]]:
     """Draw pictures into figures/; give their entries of supplement.json."""
-    (folder / "figures").mkdir(exist_ok=True)
 
-    def keep(name: str, data: bytes, caption: str) -> dict[str, str]:
-        (folder / "figures" / f"{name}.png").write_bytes(data)
+    def keep(name: str, drawn: "Figure", caption: str) -> dict[str, str]:
+        write_figure(folder / "figures" / f"{name}.png", drawn)
         return {"file": f"figures/{name}.png", "caption": caption}
 
     yield keep(
         "displacement",
-        figure_png(plot_displacement(residues)),
+        plot_displacement(residues),
         "How far every residue moves: rms over the particles from its mean position. The strip "
         "below shows the rigid domains.",
     )
     for number, move in found.moves.items():
-        drawn = _picture_of(number, ensemble, found)
+        picture = _picture_of(number, ensemble, found)
         ends = "its 5th percentile light, its 95th dark; domain 1 grey"
         what = "shifts along the line" if move.slides else "turns about the axis (red)"
         yield keep(
             f"domain{number}",
-            figure_png(plot_domain_motion(drawn)),
+            plot_domain_motion(picture),
             f"Domain {number} {what}: {ends}. The histogram counts from the reference model.",
         )
     for measure in measures:
         label = f"{measure.label} ({measure.unit})"
         yield keep(
             measure.name,
-            figure_png(plot_measure(found.measures[measure.name], label)),
+            plot_measure(found.measures[measure.name], label),
             f"{measure.name}: {measure.label} over the particles, with its quartiles.",
         )
 

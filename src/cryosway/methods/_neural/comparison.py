@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cryosway.engine import JobFolder, write_atomically, write_json
+from cryosway.engine import JobFolder, write_json
 from cryosway.jobs import Job
 from cryosway.methods._neural.landscapes import show_landscapes
 from cryosway.validate import fsc, fsc_resolution
@@ -48,13 +48,10 @@ def compare_models(job: JobFolder, linear: Job, network: Job) -> None:
     linear, network
         Finished jobs on the same particles.
     """
-    pairs = pair_maps(linear, network)
-    folder = job.path / "figures"
-    folder.mkdir(exist_ok=True)
-    from cryosway.report import figure_png
+    from cryosway.report import write_figure
 
-    with write_atomically(folder / "models.png") as temporary:
-        temporary.write_bytes(figure_png(plot_pairs(pairs)))
+    pairs = pair_maps(linear, network)
+    write_figure(job.path / "figures" / "models.png", plot_pairs(pairs))
     held = network.info.get("held_out", {})
     described = describe_pairs(pairs, held)
     for name, more in show_landscapes(job.path, linear, network).items():

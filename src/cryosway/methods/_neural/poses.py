@@ -8,11 +8,10 @@ from cryosway._errors import CryoswayWarning
 from cryosway.engine import JobFolder
 from cryosway.inference import PoseTable
 from cryosway.jobs import Job
-from cryosway.optics import relion_euler_to_matrix, rotation_angle
+from cryosway.methods._job_poses import JobPoses
 from cryosway.particles import Particles
 
 FOLLOWED_POSES = "poses of the network"
-_SAME_DEGREES, _SAME_ANGSTROM = 0.005, 0.005  # what files round off
 
 
 def follow_poses(job: JobFolder, particles: Particles, linear: Job) -> Particles:
@@ -30,15 +29,11 @@ def follow_poses(job: JobFolder, particles: Particles, linear: Job) -> Particles
     linear
         The finished job.
     """
-    table = linear.particles
-    rotations = relion_euler_to_matrix(*(table[name] for name in ("rot", "tilt", "psi")))
-    shifts = table[["shift_x", "shift_y"]].to_numpy(np.float64)
-    turned = rotation_angle(rotations, particles.rotations)
-    moved = np.linalg.norm(shifts - particles.shifts, axis=1)
-    differ = (turned > _SAME_DEGREES) | (moved > _SAME_ANGSTROM)
-    if not differ.any():
+    found = JobPoses.beside(particles, linear.particles)
+    if not found.differ:
         return particles
-    change = f"{np.median(turned):.2g}° and {np.median(moved):.2g} Å away (median)"
+    turned, moved = np.median(found.turned), np.median(found.moved)
+    change = f"{turned:.2g}° and {moved:.2g} Å away (median)"
     if linear.info.get("inputs", {}).get("particles") == particles.fingerprint():
         why = f"linear has corrected them; those given are {change}"
     else:
@@ -49,7 +44,7 @@ def follow_poses(job: JobFolder, particles: Particles, linear: Job) -> Particles
         )
         warnings.warn(message, CryoswayWarning, stacklevel=2)
     job.decide(FOLLOWED_POSES, f"as in {linear.path}", why)
-    return particles.with_poses(rotations, shifts)
+    return particles.with_poses(found.rotations, found.shifts)
 
 
 def refine_particles(particles: Particles, poses: PoseTable | None) -> Particles:

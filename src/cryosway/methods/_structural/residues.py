@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from cryosway._errors import CryoswayWarning
-from cryosway.engine import JobFolder, read_table, write_atomically, write_json, write_table
+from cryosway.engine import JobFolder, read_table, write_json, write_table
 from cryosway.methods._held_out import Gain
 from cryosway.methods._motions.models import write_directions
 from cryosway.methods._motions.motion_analysis import Spread
@@ -18,7 +18,7 @@ from cryosway.methods._structural.bead_ensemble import RESIDUES_NAME
 from cryosway.methods._structural.disagreement import HalfSets, compare_halves
 from cryosway.methods._structural.halves import Fit, Fitted, fit_halves
 from cryosway.methods._structural.model import StructuralModel
-from cryosway.report import figure_png, plot_uncertainty
+from cryosway.report import plot_uncertainty, write_figure
 
 FloatArray = npt.NDArray[np.float64]
 _PART = 256  # particles
@@ -70,10 +70,7 @@ def write_halves(job: JobFolder, fitted: Fitted, found: HalfSets) -> None:
     verdict = judge_motion(said)
     if verdict != "supported":
         warnings.warn(_WARNINGS[verdict], CryoswayWarning, stacklevel=2)
-    figures = job.path / "figures"
-    figures.mkdir(exist_ok=True)
-    with write_atomically(figures / "uncertainty.png") as temporary:
-        temporary.write_bytes(figure_png(plot_uncertainty(residues)))
+    write_figure(job.path / "figures" / "uncertainty.png", plot_uncertainty(residues))
     write_json(job.path / "supplement.json", _describe(said, residues))
 
 

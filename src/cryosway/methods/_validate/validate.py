@@ -13,7 +13,6 @@ from cryosway.engine import (
     read_table,
     select_device,
     set_threads,
-    write_atomically,
     write_json,
     write_table,
 )
@@ -29,7 +28,7 @@ from cryosway.methods._validate.parts import Finding
 from cryosway.methods._validate.subject import REFITTED, Subject
 from cryosway.methods._validate.support import SupportTest
 from cryosway.methods._validate.truth import check_truth, find_truth
-from cryosway.report import figure_png
+from cryosway.report import write_figure
 
 SUMMARY_NAME = "validation.json"
 TITLES: dict[Part, str] = {
@@ -214,13 +213,10 @@ class Validation:
             table, added = read_table(path), pd.DataFrame(finding.columns)
             kept = table.drop(columns=list(added), errors="ignore")
             write_table(path, pd.concat([kept, added], axis=1))
-        folder = self.job.path / "figures"
-        folder.mkdir(exist_ok=True)
         figures = []
         for picture in finding.pictures:
             name = f"figures/validation_{picture.name}.png"  # as it is copied into reports, too
-            with write_atomically(self.job.path / name) as temporary:
-                temporary.write_bytes(figure_png(picture.figure))
+            write_figure(self.job.path / name, picture.figure)
             figures.append({"file": name, "caption": picture.caption})
         for line in finding.sentences:
             self.job.log(line)
