@@ -56,8 +56,15 @@ def read_structure(
     CryoswayError
         If the file is missing or unreadable, a chain is unknown, or no atom is left.
     """
-    kept = _Selection(chains, hydrogens=hydrogens, waters=waters, ligands=ligands)
-    return kept.make_table(_list_residues(read_models(path), models), Path(path))
+    return select_atoms(
+        read_models(path),
+        Path(path),
+        models,
+        chains=chains,
+        hydrogens=hydrogens,
+        waters=waters,
+        ligands=ligands,
+    )
 
 
 def select_atoms(
@@ -66,10 +73,12 @@ def select_atoms(
     models: Literal["first", "all"],
     *,
     chains: Collection[str] | None = None,
+    hydrogens: bool = False,
     waters: bool = False,
+    ligands: bool = True,
 ) -> AtomTable:
     """Give what `read_structure` gives of a file that `read_models` has read already."""
-    kept = _Selection(chains, hydrogens=False, waters=waters, ligands=True)
+    kept = _Selection(chains, hydrogens=hydrogens, waters=waters, ligands=ligands)
     return kept.make_table(_list_residues(structure, models), path)
 
 
@@ -196,8 +205,6 @@ def _wants_residue(residue: gemmi.Residue, *, waters: bool, ligands: bool) -> bo
 def _choose_alternatives(residue: gemmi.Residue) -> list[gemmi.Atom]:
     """Keep one location per atom name: that of the fullest conformation that has the atom."""
     rank = _conformations(residue)
-    if not rank:
-        return list({atom.name: atom for atom in reversed(residue)}.values())[::-1]
     best: dict[str, gemmi.Atom] = {}
     for atom in residue:
         kept = best.get(atom.name)
